@@ -1,0 +1,242 @@
+"""The card: the machine-checked record that travels with every artifact, as `card.json`."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from diagnosis.contracts import Digest, Interval, OperatingPointName, Probability, Slug
+from diagnosis.errors import CardRefused
+from diagnosis.preprocess import Preprocessing
+
+#: A card is text that people read; a larger one is an attack or a mistake.
+MAX_CARD_BYTES = 1_000_000
+
+Version = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,79}$")]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Precision = Literal["f32", "bf16", "f16", "int8"]
+
+
+class Record(BaseModel):
+    """Base of every part of a card: frozen, no unknown fields, finite numbers only."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class FileRecord(Record):
+    """A file of the artifact's folder, by name, digest and size."""
+
+    name: FileName
+    digest: Digest
+    bytes: Annotated[int, Field(gt=0)]
+
+
+class Files(Record):
+    """The artifact's files. The IR is absent when the artifact was published without one."""
+
+    keras: FileRecord
+    ir_xml: FileRecord | None = None
+    ir_bin: FileRecord | None = None
+
+    @model_validator(mode="after")
+    def _both_halves_of_the_ir(self) -> Self:
+        if (self.ir_xml is None) != (self.ir_bin is None):
+            raise ValueError("an IR is model.xml and model.bin; the card names only one of them")
+        return self
+
+
+class CardClass(Record):
+    """One class, in the order of the model's outputs."""
+
+    id: Slug
+    name: str
+
+
+class Input(Record):
+    """Shape of the network's input, without the batch dimension."""
+
+    height: Annotated[int, Field(ge=8, le=1024)]
+    width: Annotated[int, Field(ge=8, le=1024)]
+    channels: Literal[1, 3]
+
+
+class Calibration(Record):
+    """Temperature scaling (Guo et al. 2017): probabilities are softmax(logits / temperature)."""
+
+    method: Literal["temperature"] = "temperature"
+    temperature: Annotated[float, Field(gt=0.01, lt=100)]
+    fitted_on: Sentence
+
+
+class OperatingPoint(Record):
+    """A named threshold on the finding's probability, and what it was measured to do."""
+
+    name: OperatingPointName
+    threshold: Probability
+    sensitivity: Interval
+    specificity: Interval
+    chosen_by: Sentence
+
+
+class Conformal(Record):
+    """Split conformal prediction by class (Vovk 2012; Sadinle et al. 2019).
+
+    The set of an image holds each class whose probability is at least `1 - quantiles[class]`.
+    """
+
+    coverage: Annotated[float, Field(gt=0.5, lt=1)]
+    quantiles: dict[Slug, Probability]
+    fitted_on: Sentence
+
+
+class Evaluation(Record):
+    """The measured figures, each with its interval, and the trivial baseline beside them."""
+
+    dataset: Sentence
+    images: Annotated[int, Field(gt=0)]
+    groups: Annotated[int, Field(gt=0)]
+    per_class: dict[Slug, int]
+    figures: dict[str, Interval]
+    baseline_always_finding: dict[str, float] = Field(default_factory=dict)
+    """The same figures for a model that calls every image the finding."""
+
+
+class Population(Record):
+    """Who the training images show; a patient outside it gets a notice on the reading."""
+
+    description: Sentence
+    age_years_min: Annotated[float, Field(ge=0)] | None = None
+    age_years_max: Annotated[float, Field(ge=0)] | None = None
+
+
+class Training(Record):
+    """How the model was made, well enough to make it again."""
+
+    recipe: str
+    dataset: Sentence
+    images: Annotated[int, Field(gt=0)]
+    groups: Annotated[int, Field(gt=0)]
+    per_class: dict[Slug, int]
+    seed: int
+    backbone: str = ""
+    """A pretrained start and its licence; empty when trained from scratch."""
+    keras_version: str
+    settings: dict[str, str | float | int | bool] = Field(default_factory=dict)
+
+
+class PrecisionCheck(Record):
+    """A lower precision compared with f32 on the validation images."""
+
+    allowed: bool
+    images: int
+    largest_probability_change: float
+    flipped_decisions: int
+    auc_change: float
+
+
+class DemoImage(Record):
+    """A synthetic image sampled from a small generative model; it shows no patient."""
+
+    file: FileName
+    digest: Digest
+    class_id: Slug
+    nearest_training_distance: Annotated[float, Field(ge=0)]
+    """Root-mean-square grey levels (0 to 255) to the nearest training image."""
+
+
+class GoldenOutput(Record):
+    """What the Keras reference answered for a demo image when the artifact was published."""
+
+    file: FileName
+    logits: tuple[float, ...]
+
+
+class Card(Record):
+    """What an artifact is, may be used for, and was measured to do."""
+
+    schema_version: Literal[1] = 1
+    disease: Slug
+    version: Version
+    created_at: datetime
+    summary: Sentence
+    licence: Sentence
+    """Of the artifact, with what the data's licence asks for."""
+    files: Files
+    classes: Annotated[tuple[CardClass, ...], Field(min_length=2, max_length=1000)]
+    finding: Slug | None
+    """The class to catch; its probability is compared with the operating points."""
+    input: Input
+    preprocessing: Preprocessing
+    preprocessing_digest: Digest
+    output: Literal["logits", "probabilities"] = "logits"
+    calibration: Calibration
+    operating_points: tuple[OperatingPoint, ...]
+    conformal: Conformal
+    population: Population
+    training: Training
+    evaluation: Evaluation
+    transfer: tuple[Evaluation, ...] = ()
+    """The same model refitted without an acquisition family, measured on that family."""
+    precisions: dict[Precision, PrecisionCheck] = Field(default_factory=dict)
+    """Lower precisions that were compared with f32; one that is not here is not used."""
+    demo_images: tuple[DemoImage, ...] = ()
+    golden: tuple[GoldenOutput, ...] = ()
+    limitations: tuple[Sentence, ...] = ()
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        ids = [one.id for one in self.classes]
+        if len(set(ids)) != len(ids):
+            raise ValueError("a class stands twice in the card")
+        if self.finding is not None and self.finding not in ids:
+            raise ValueError("the finding is none of the classes")
+        if self.finding is not None and "balanced" not in {p.name for p in self.operating_points}:
+            raise ValueError("a card with a finding names at least the balanced operating point")
+        if len({point.name for point in self.operating_points}) != len(self.operating_points):
+            raise ValueError("an operating point stands twice in the card")
+        if set(self.conformal.quantiles) != set(ids):
+            raise ValueError("the conformal quantiles are not one a class")
+        if self.preprocessing.digest != self.preprocessing_digest:
+            raise ValueError("the preprocessing is not the one its digest names")
+        if any(len(golden.logits) != len(ids) for golden in self.golden):
+            raise ValueError("a golden output has not one figure a class")
+        if any(demo.class_id not in ids for demo in self.demo_images):
+            raise ValueError("a demo image is of a class that the card does not have")
+        return self
+
+    def operating_point(self, name: OperatingPointName = "balanced") -> OperatingPoint:
+        """The named operating point; KeyError where the card has none of that name."""
+        for point in self.operating_points:
+            if point.name == name:
+                return point
+        raise KeyError(name)
+
+    def to_json(self) -> bytes:
+        """The bytes of `card.json`: indented, in the order of the fields, ending in a newline."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read `card.json`.
+
+        Raises:
+            CardRefused: too large, not JSON, or not a valid card; `cause` says where.
+        """
+        if len(data) > MAX_CARD_BYTES:
+            raise CardRefused(cause=f"card.json has {len(data)} bytes, at most {MAX_CARD_BYTES}")
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "card"
+            raise CardRefused(cause=f"{where}: {first['msg']}") from error

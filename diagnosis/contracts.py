@@ -1,0 +1,238 @@
+"""What travels on the wire and lies in Redis: predictions, diseases, problems.
+
+Every model is frozen and refuses unknown fields. A change that an older reader would not
+understand raises `SCHEMA_VERSION`; new optional fields do not.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from uuid6 import uuid7
+
+from diagnosis import WARNING
+
+SCHEMA_VERSION: Literal[1] = 1
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+OperatingPointName = Literal["rule_out", "balanced", "rule_in"]
+Band = Literal["likely_negative", "uncertain", "likely_positive"]
+Outcome = Literal["judged", "not_judged"]
+
+
+class Wire(BaseModel):
+    """Base of everything on the wire: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Interval(Wire):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassProbability(Wire):
+    """One class and how probable the calibrated model holds it."""
+
+    id: Slug
+    """Stable name of the class in the catalogue."""
+    name: str
+    """Plain-language name."""
+    probability: Probability
+
+
+class ArtifactReference(Wire):
+    """Which artifact answered."""
+
+    disease: Slug
+    version: str
+    digest: Digest
+    """SHA-256 of `model.keras`."""
+
+
+class ImageReference(Wire):
+    """What is kept about the image; nothing that identifies a person."""
+
+    digest: Digest
+    """SHA-256 of the checked, de-identified image, and its name in the image store."""
+    media_type: Literal["image/jpeg", "image/png"]
+    """Media type of the kept image."""
+    source_format: str
+    """Format of what was sent: jpeg, png, tiff, webp, bmp or dicom."""
+    width: Annotated[int, Field(gt=0)]
+    """Pixels, as displayed."""
+    height: Annotated[int, Field(gt=0)]
+    """Pixels, as displayed."""
+    demo: bool = False
+    """True for one of the artifact's own synthetic demo images."""
+
+
+class OperatingPointReading(Wire):
+    """A named threshold and what it says about this image."""
+
+    name: OperatingPointName
+    class_id: Slug
+    """The finding to catch; its probability is compared with the threshold."""
+    threshold: Probability
+    positive: bool
+    """True when the probability is at or above the threshold."""
+    sensitivity: Interval
+    specificity: Interval
+    says: str
+    """The same in a sentence for a person."""
+
+
+class Notice(Wire):
+    """Something the reader has to know beside the figures: a code, a sentence, what to do."""
+
+    code: str
+    detail: str
+    remedy: str = ""
+
+
+class Prediction(Wire):
+    """One image, one artifact, one answer. On a page it is called a reading."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: UUID
+    """Version 7: sorts by time."""
+    created_at: datetime
+    disease: Slug
+    disease_name: str
+    artifact: ArtifactReference
+    image: ImageReference
+    outcome: Outcome
+    reason: Notice | None = None
+    """Why the image was not judged, and what to do; only when `outcome` is `not_judged`."""
+    probabilities: tuple[ClassProbability, ...] = ()
+    """Every stored class, in the catalogue's order; sums to one (see `top` for the ranking)."""
+    top: tuple[ClassProbability, ...] = ()
+    """The three most probable classes, most probable first."""
+    conformal_set: tuple[Slug, ...] = ()
+    """The classes that cannot be excluded at the card's stated coverage."""
+    band: Band | None = None
+    operating_point: OperatingPointReading | None = None
+    notices: tuple[Notice, ...] = ()
+    """For example: the patient is older than the population the model was trained on."""
+    timings_ms: dict[str, float] = Field(default_factory=dict)
+    """Milliseconds by step: queue, decode, preprocess, infer, explain, store."""
+    created_by: str = "anonymous"
+    unit: Slug = "default"
+    """The group of people who may see this reading."""
+    patient_reference: str | None = None
+    """A keyed hash of the reference that was sent, never the reference itself."""
+    warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
+
+
+class PredictionPage(Wire):
+    """A page of predictions, newest first."""
+
+    items: tuple[Prediction, ...]
+    next_cursor: str | None = None
+    """Pass as `cursor` to get the next page; null on the last one."""
+    warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
+
+
+class ClassView(Wire):
+    """A class of a disease as the catalogue words it."""
+
+    id: Slug
+    name: str
+    sentence: str
+
+
+class DemoImageView(Wire):
+    """A synthetic image that a newcomer may try; it shows no patient."""
+
+    name: str
+    class_id: Slug
+    url: str
+
+
+class OperatingPointView(Wire):
+    """A named threshold with its measured figures."""
+
+    name: OperatingPointName
+    threshold: Probability
+    sensitivity: Interval
+    specificity: Interval
+
+
+class ModelView(Wire):
+    """The live model of a disease, in short."""
+
+    version: str
+    digest: Digest
+    trained_on: str
+    """The population, in a sentence."""
+    operating_points: tuple[OperatingPointView, ...]
+    figures: dict[str, Interval]
+    """Measured on held-out patients: auc, balanced_accuracy, ece and so on."""
+    evaluated_on: str
+    """Which data the figures come from, and how many images."""
+    demo_images: tuple[DemoImageView, ...] = ()
+    licence: str
+
+
+class DiseaseView(Wire):
+    """A disease of the catalogue and whether a model can answer for it."""
+
+    id: Slug
+    name: str
+    modality: str
+    summary: str
+    intended_use: str
+    suitable_image: str
+    maturity: Literal["clinical_candidate", "demonstration"]
+    classes: tuple[ClassView, ...]
+    finding: Slug | None
+    """The class to catch; null where there is none."""
+    status: Literal["live", "no_model", "unavailable"]
+    status_detail: str
+    """A sentence: what can be done where the status is not `live`."""
+    model: ModelView | None = None
+
+
+class DiseaseList(Wire):
+    """The whole catalogue, in its order."""
+
+    items: tuple[DiseaseView, ...]
+    warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
+
+
+class FieldError(Wire):
+    """Which field of a request was wrong, and how."""
+
+    field: str
+    detail: str
+
+
+class Problem(Wire):
+    """RFC 9457 `application/problem+json`."""
+
+    type: str
+    """`/problems/<code>`"""
+    title: str
+    status: int
+    detail: str
+    code: str
+    remedy: str
+    request_id: str | None = None
+    errors: tuple[FieldError, ...] = ()
+
+
+def new_prediction_id() -> UUID:
+    """A new id that sorts by time (RFC 9562, version 7)."""
+    return UUID(int=uuid7().int)
+
+
+def now() -> datetime:
+    """The time, with its zone, to the millisecond."""
+    time = datetime.now(UTC)
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)

@@ -1,0 +1,349 @@
+"""Everything that can be refused or go wrong, and who is told what.
+
+SightlineError
+├── InputRefused                      the caller can mend it (4xx)
+│   ├── ImageRefused                  one class a reason, see below
+│   │   ├── EmptyFile                 empty-file
+│   │   ├── FileTooLarge              file-too-large
+│   │   ├── TooManyPixels             too-many-pixels
+│   │   ├── ImageTooSmall             image-too-small
+│   │   ├── NotAnImage                not-an-image
+│   │   ├── UnsupportedFormat         unsupported-format
+│   │   ├── UnsupportedPixels         unsupported-pixels
+│   │   ├── DamagedImage              damaged-image
+│   │   ├── MultiFrameImage           multi-frame-image
+│   │   ├── DicomWithoutImage         dicom-without-image
+│   │   └── UnsupportedDicom          unsupported-dicom
+│   ├── InvalidRequest                invalid-request (a field missing or out of range)
+│   ├── UnknownDisease                unknown-disease
+│   ├── UnknownPrediction             unknown-prediction
+│   ├── NoSuchResource                not-found
+│   └── MethodNotAllowed              method-not-allowed
+├── ModelUnavailable                  no-live-model (409: somebody has to act)
+│   └── ModelRefused                  model-refused
+├── TemporarilyUnavailable            try again later (503 with Retry-After)
+│   ├── StoreUnavailable              store-unavailable
+│   ├── ServiceUnavailable            service-unavailable
+│   └── Overloaded                    overloaded
+├── ArtifactRefused                   an artifact that must not reach Keras; for engineers, never for a page
+│   ├── DigestMismatch                digest-mismatch
+│   ├── CardRefused                   card-refused
+│   ├── ArchiveRefused                archive-refused
+│   ├── ConfigRefused                 config-refused
+│   ├── WeightsRefused                weights-refused
+│   └── FormatRefused                 format-refused (.h5, SavedModel, pickle)
+└── RegistryError                     registry-error
+
+`detail` is a sentence for the person who sent the request: it never carries a file name, a path,
+a header or a pixel of the patient's. `cause` is for an engineer's log and is never sent.
+"""
+
+from typing import ClassVar
+
+
+class SightlineError(Exception):
+    """Base of every error Sightline raises on purpose.
+
+    Class attributes: `code` (stable, kebab-case), `status` (HTTP), `title` (short, constant),
+    `detail` (default sentence), `remedy` (what to do, a sentence), `retry_after` (seconds or None).
+    """
+
+    code: ClassVar[str] = "internal-error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong on our side"
+    default_detail: ClassVar[str] = "The service could not finish this request."
+    default_remedy: ClassVar[str] = (
+        "Try again; if it happens again, tell whoever runs this service."
+    )
+    retry_after: ClassVar[int | None] = None
+
+    def __init__(
+        self, detail: str | None = None, *, remedy: str | None = None, cause: str | None = None
+    ) -> None:
+        self.detail = detail or self.default_detail
+        self.remedy = remedy or self.default_remedy
+        self.cause = cause
+        super().__init__(self.detail if cause is None else f"{self.detail} ({cause})")
+
+
+class InputRefused(SightlineError):
+    """What was sent cannot be used; sending it again unchanged will not help."""
+
+    code = "input-refused"
+    status = 422
+    title = "This request cannot be used"
+
+
+class ImageRefused(InputRefused):
+    """The file that was sent is not an image that can be read."""
+
+    code = "image-refused"
+    title = "This file cannot be read as a medical image"
+
+
+class EmptyFile(ImageRefused):
+    """Zero bytes."""
+
+    code = "empty-file"
+    title = "The file is empty"
+    default_detail = "The file has no content."
+    default_remedy = "Choose the image again, or export it once more from where it came."
+
+
+class FileTooLarge(ImageRefused):
+    """More bytes than the limit (25 MB)."""
+
+    code = "file-too-large"
+    status = 413
+    title = "The file is too large"
+    default_detail = "The file is larger than 25 MB."
+    default_remedy = "Export the image as a JPEG or PNG of less than 25 MB."
+
+
+class TooManyPixels(ImageRefused):
+    """More pixels than the limit (50 megapixels), declared or real."""
+
+    code = "too-many-pixels"
+    status = 413
+    title = "The image has too many pixels"
+    default_detail = "The image has more than 50 megapixels."
+    default_remedy = "Export the image at a lower resolution, below 50 megapixels."
+
+
+class ImageTooSmall(ImageRefused):
+    """Fewer pixels than anything can be seen in."""
+
+    code = "image-too-small"
+    title = "The image is too small"
+    default_detail = "The image is smaller than 16 by 16 pixels."
+    default_remedy = "Send the original image, not a thumbnail or an icon."
+
+
+class NotAnImage(ImageRefused):
+    """The content is no image format at all, whatever the name says."""
+
+    code = "not-an-image"
+    status = 415
+    title = "The file is not an image"
+    default_detail = "The content of this file is not an image, whatever its name says."
+    default_remedy = "Send a JPEG, PNG, TIFF, WebP, BMP or DICOM file."
+
+
+class UnsupportedFormat(ImageRefused):
+    """An image, of a format that is not read."""
+
+    code = "unsupported-format"
+    status = 415
+    title = "This image format is not read"
+    default_detail = "This is an image of a format that Sightline does not read."
+    default_remedy = "Save it as JPEG, PNG, TIFF, WebP, BMP or DICOM and send that."
+
+
+class UnsupportedPixels(ImageRefused):
+    """A readable format with a kind of pixel that has no safe meaning (floating point, 32 bit)."""
+
+    code = "unsupported-pixels"
+    status = 415
+    title = "This kind of pixel is not read"
+    default_detail = "The image stores its pixels in a way that Sightline does not read."
+    default_remedy = "Export it as an 8-bit or 16-bit greyscale, or an 8-bit colour image."
+
+
+class DamagedImage(ImageRefused):
+    """Truncated, or its content contradicts its header."""
+
+    code = "damaged-image"
+    title = "The image is damaged or incomplete"
+    default_detail = "The image is cut short or damaged and cannot be read to its end."
+    default_remedy = "Copy or export the image again; the transfer may have been interrupted."
+
+
+class MultiFrameImage(ImageRefused):
+    """Animated, multi-page or multi-frame."""
+
+    code = "multi-frame-image"
+    title = "The file holds more than one image"
+    default_detail = "The file holds several frames or pages; a reading is made of one image."
+    default_remedy = "Export the one image to be read as a file of its own."
+
+
+class DicomWithoutImage(ImageRefused):
+    """A DICOM object with no pixel data (a report, a presentation state, a structure set)."""
+
+    code = "dicom-without-image"
+    title = "The DICOM file holds no image"
+    default_detail = "This DICOM file has no picture in it; it may be a report or an index."
+    default_remedy = "Send the image object of the study (CR, DX, MR, CT or US)."
+
+
+class UnsupportedDicom(ImageRefused):
+    """A DICOM image whose transfer syntax or pixel layout is not read."""
+
+    code = "unsupported-dicom"
+    status = 415
+    title = "This kind of DICOM image is not read"
+    default_detail = "This DICOM image is compressed or laid out in a way that is not read."
+    default_remedy = "Export it uncompressed, or as JPEG baseline, JPEG 2000 or RLE."
+
+
+class InvalidRequest(InputRefused):
+    """A field is missing, unknown or out of range."""
+
+    code = "invalid-request"
+    title = "The request is incomplete or malformed"
+    default_detail = "A field is missing or has a value that is not allowed."
+    default_remedy = "Compare the request with the API description."
+
+
+class UnknownDisease(InputRefused):
+    """Not in the catalogue."""
+
+    code = "unknown-disease"
+    status = 404
+    title = "There is no such disease in the catalogue"
+    default_detail = "The catalogue has no disease of this name."
+    default_remedy = "GET /api/v1/diseases lists the names."
+
+
+class UnknownPrediction(InputRefused):
+    """Never made, deleted, or expired."""
+
+    code = "unknown-prediction"
+    status = 404
+    title = "There is no such reading"
+    default_detail = "There is no reading under this address; it may have been deleted."
+    default_remedy = "The history lists the readings that are kept."
+
+
+class NoSuchResource(InputRefused):
+    """No such address."""
+
+    code = "not-found"
+    status = 404
+    title = "There is nothing at this address"
+    default_detail = "There is nothing at this address."
+    default_remedy = "Check the address, or begin at the start page."
+
+
+class MethodNotAllowed(InputRefused):
+    """The address exists and does not take this method."""
+
+    code = "method-not-allowed"
+    status = 405
+    title = "This address does not take this method"
+    default_detail = "This address does not take this method."
+    default_remedy = "Compare the request with the API description."
+
+
+class ModelUnavailable(SightlineError):
+    """The disease is known and no model can answer for it until somebody acts."""
+
+    code = "no-live-model"
+    status = 409
+    title = "No model is live for this disease"
+    default_detail = "No model is live for this disease yet."
+    default_remedy = "An engineer can train and publish one: see docs/adding-a-disease.md."
+
+
+class ModelRefused(ModelUnavailable):
+    """The live artifact failed its checks and was not loaded."""
+
+    code = "model-refused"
+    title = "The model of this disease did not pass its checks"
+    default_detail = "The model of this disease did not pass its checks and is not used."
+    default_remedy = "Tell whoever runs this service; the other diseases are not affected."
+
+
+class TemporarilyUnavailable(SightlineError):
+    """The same request can succeed later."""
+
+    code = "temporarily-unavailable"
+    status = 503
+    title = "Not available at the moment"
+    default_remedy = "Nothing was lost; try again in a few seconds."
+    retry_after = 5
+
+
+class StoreUnavailable(TemporarilyUnavailable):
+    """Redis or the image store does not answer."""
+
+    code = "store-unavailable"
+    title = "Readings cannot be stored at the moment"
+    default_detail = "The store of readings does not answer, so no reading can be made or shown."
+
+
+class ServiceUnavailable(TemporarilyUnavailable):
+    """A service behind this one does not answer."""
+
+    code = "service-unavailable"
+    title = "The service that reads images does not answer"
+    default_detail = "The service that reads images does not answer at the moment."
+
+
+class Overloaded(TemporarilyUnavailable):
+    """More readings are waiting than can be made in good time."""
+
+    code = "overloaded"
+    title = "Too many readings are waiting"
+    default_detail = "More images are waiting than can be read in good time."
+    retry_after = 2
+
+
+class ArtifactRefused(SightlineError):
+    """An artifact that must not reach Keras. `cause` names the rule that refused it."""
+
+    code = "artifact-refused"
+    title = "The artifact was refused"
+    default_detail = "The artifact did not pass its checks."
+    default_remedy = "Train and publish it again with the trainer."
+
+
+class DigestMismatch(ArtifactRefused):
+    """The bytes are not those that the card was written for."""
+
+    code = "digest-mismatch"
+    default_detail = "The artifact's bytes are not those its card was written for."
+
+
+class CardRefused(ArtifactRefused):
+    """`card.json` is missing, malformed or contradicts the catalogue."""
+
+    code = "card-refused"
+    default_detail = "The artifact's card is missing or not valid."
+
+
+class ArchiveRefused(ArtifactRefused):
+    """The `.keras` zip is not exactly the three members it may hold."""
+
+    code = "archive-refused"
+    default_detail = "The .keras archive holds something it must not."
+
+
+class ConfigRefused(ArtifactRefused):
+    """`config.json` names a class, a module or a string that is not allowed."""
+
+    code = "config-refused"
+    default_detail = "The model's configuration holds something that is not allowed."
+
+
+class WeightsRefused(ArtifactRefused):
+    """`model.weights.h5` holds a link, an odd type or more than its cap."""
+
+    code = "weights-refused"
+    default_detail = "The model's weights file holds something that is not allowed."
+
+
+class FormatRefused(ArtifactRefused):
+    """`.h5`, SavedModel, pickle: formats that can run code when they are opened."""
+
+    code = "format-refused"
+    default_detail = "Only .keras artifacts are read; this format can run code when opened."
+    default_remedy = "Load it where you trust it and save it with model.save('model.keras')."
+
+
+class RegistryError(SightlineError):
+    """The registry cannot do what was asked (an unknown version, a half-made folder)."""
+
+    code = "registry-error"
+    title = "The registry cannot do this"
+    default_remedy = "`trainer list` shows what the registry holds."
