@@ -25,7 +25,7 @@ SightlineError
 │   ├── StoreUnavailable              store-unavailable
 │   ├── ServiceUnavailable            service-unavailable
 │   └── Overloaded                    overloaded
-├── ArtifactRefused                   an artifact that must not reach Keras; for engineers, never for a page
+├── ArtifactRefused                   must not reach Keras; for engineers, not for a page
 │   ├── DigestMismatch                digest-mismatch
 │   ├── CardRefused                   card-refused
 │   ├── ArchiveRefused                archive-refused
