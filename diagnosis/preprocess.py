@@ -7,6 +7,7 @@ changes; a different meaning gets a new name. The digest names the whole list.
 
 import hashlib
 import json
+import math
 from typing import Annotated, Literal
 
 import numpy as np
@@ -21,12 +22,14 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "box": Image.Resampling.BOX,
 }
+#: ITU-R 601-2.
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Step(BaseModel):
-    """One named operation on an array of shape (H, W) or (H, W, C), values 0 to 255 until scaled."""
+    """One named operation on an array, (H, W) or (H, W, C), of values 0 to 255 until scaled."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def apply(self, pixels: Array) -> Array:
         """Return the changed array; never changes its argument."""
@@ -54,7 +57,10 @@ class Greyscale(Step):
     def apply(self, pixels: Array) -> Array:
         if pixels.ndim == 2:
             return pixels
-        return np.asarray(Image.fromarray(pixels.astype(np.uint8)).convert("L"))
+        if pixels.dtype == np.uint8:
+            return np.asarray(Image.fromarray(pixels).convert("L"))
+        # Not a matrix product: its order of adding differs between machines.
+        return np.asarray((pixels.astype(np.float32) * _LUMA).sum(axis=2), np.float32)
 
 
 class Rgb(Step):
@@ -67,13 +73,18 @@ class Rgb(Step):
 
 
 class CentreCrop(Step):
-    """Keeps the middle `fraction` of each side: cuts borders and burned-in marks away."""
+    """Keeps the middle `fraction` of each side: cuts borders and burned-in marks away.
+
+    At least one pixel is left, however small the image.
+    """
 
     op: Literal["centre_crop"] = "centre_crop"
     fraction: Annotated[float, Field(gt=0, le=1)]
 
     def apply(self, pixels: Array) -> Array:
-        top, left = (round(side * (1 - self.fraction) / 2) for side in pixels.shape[:2])
+        top, left = (
+            min(round(side * (1 - self.fraction) / 2), (side - 1) // 2) for side in pixels.shape[:2]
+        )
         return pixels[top : pixels.shape[0] - top, left : pixels.shape[1] - left]
 
 
@@ -111,24 +122,26 @@ class ContrastStretch(Step):
         values = pixels.astype(np.float32)
         bottom, top = np.percentile(values, [self.low, self.high])
         stretched = (values - bottom) * (255.0 / max(top - bottom, 1e-6))
-        return np.clip(stretched, 0, 255).astype(np.float32)
+        return np.asarray(np.clip(stretched, 0, 255), np.float32)
 
 
 class Equalise(Step):
-    """Histogram equalisation over 256 bins, of all channels together; mixed with the original.
+    """Histogram equalisation over 256 bins, of all channels together; the result has 8 bits.
 
-    `strength` 1 replaces every value by 255 times its rank, 0 changes nothing.
+    Every value becomes 255 times the share of pixels that are brighter than the darkest and not
+    brighter than it (Gonzalez and Woods); a flat image becomes zero.
     """
 
     op: Literal["equalise"] = "equalise"
-    strength: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def apply(self, pixels: Array) -> Array:
-        values = pixels.astype(np.float32)
-        bins = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-        rank = np.cumsum(np.bincount(bins.ravel(), minlength=256)).astype(np.float32)
-        table = 255.0 * (rank - rank[0]) / max(float(rank[-1] - rank[0]), 1.0)
-        return (self.strength * table[bins] + (1 - self.strength) * values).astype(np.float32)
+        bins = pixels
+        if bins.dtype != np.uint8:
+            bins = np.clip(np.rint(pixels.astype(np.float32)), 0, 255).astype(np.uint8)
+        below = np.cumsum(np.bincount(bins.ravel(), minlength=256))
+        darkest = below[bins.min()]
+        table = np.rint(255.0 * (below - darkest) / max(int(below[-1] - darkest), 1))
+        return np.asarray(np.clip(table, 0, 255).astype(np.uint8)[bins])
 
 
 class Scale(Step):
@@ -151,15 +164,21 @@ class Standardise(Step):
 
     def apply(self, pixels: Array) -> Array:
         values = pixels.astype(np.float32)
-        return ((values - values.mean()) / max(float(values.std()), 1.0)).astype(np.float32)
+        return np.asarray((values - values.mean()) / max(float(values.std()), 1.0), np.float32)
 
 
 class Normalise(Step):
     """Subtracts `mean` and divides by `std`, a figure a channel."""
 
     op: Literal["normalise"] = "normalise"
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=3)]
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)]
+
+    @model_validator(mode="after")
+    def _one_figure_a_channel(self) -> "Normalise":
+        if len(self.mean) != len(self.std) or len(self.mean) == 2:
+            raise ValueError("mean and std have one figure each, or three")
+        return self
 
     def apply(self, pixels: Array) -> Array:
         mean, std = (np.asarray(figures, np.float32) for figures in (self.mean, self.std))
@@ -182,7 +201,7 @@ AnyStep = Annotated[
 
 
 class Preprocessing(BaseModel):
-    """An ordered list of steps with a name; exactly one of them is `resize`."""
+    """An ordered list of steps with a name; the last `resize` makes the network's input size."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -190,15 +209,32 @@ class Preprocessing(BaseModel):
     steps: Annotated[tuple[AnyStep, ...], Field(min_length=2, max_length=12)]
 
     @model_validator(mode="after")
-    def _one_resize_and_a_hint_first(self) -> "Preprocessing":
+    def _steps_fit_each_other(self) -> "Preprocessing":
         ops = [step.op for step in self.steps]
-        if ops.count("resize") != 1:
-            raise ValueError("a preprocessing has exactly one resize step")
+        if "resize" not in ops:
+            raise ValueError("a preprocessing has a resize step, so that every size of image fits")
         if not {"greyscale", "rgb"} & set(ops):
             raise ValueError("a preprocessing says greyscale or rgb, so that every image fits it")
         if "scaled_decode" in ops[1:]:
             raise ValueError("scaled_decode is the first step or none")
+        channels = None
+        for step in self.steps:
+            channels = {"greyscale": 1, "rgb": 3}.get(step.op, channels)
+            if isinstance(step, Normalise) and len(step.mean) == 3 != channels:
+                raise ValueError("three figures to normalise by need three channels: rgb first")
         return self
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the array that `apply` returns, in pixels."""
+        last = next(step for step in reversed(self.steps) if isinstance(step, Resize))
+        return last.width, last.height
+
+    @property
+    def channels(self) -> Literal[1, 3]:
+        """Of the array that `apply` returns."""
+        last = next(step for step in reversed(self.steps) if isinstance(step, Greyscale | Rgb))
+        return 1 if isinstance(last, Greyscale) else 3
 
     @property
     def digest(self) -> str:
@@ -214,9 +250,10 @@ class Preprocessing(BaseModel):
         if not isinstance(first, ScaledDecode):
             return None
         resize = next(step for step in self.steps if isinstance(step, Resize))
-        crop = next((step.fraction for step in self.steps if isinstance(step, CentreCrop)), 1.0)
+        before = self.steps[: self.steps.index(resize)]
+        kept = math.prod(step.fraction for step in before if isinstance(step, CentreCrop))
         width, height = (
-            round(first.factor * side / crop) for side in (resize.width, resize.height)
+            math.ceil(first.factor * side / kept) for side in (resize.width, resize.height)
         )
         return width, height
 

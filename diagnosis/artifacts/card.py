@@ -208,6 +208,9 @@ class Card(Record):
             raise ValueError("the conformal quantiles are not one a class")
         if self.preprocessing.digest != self.preprocessing_digest:
             raise ValueError("the preprocessing is not the one its digest names")
+        made = (*self.preprocessing.size, self.preprocessing.channels)
+        if made != (self.input.width, self.input.height, self.input.channels):
+            raise ValueError("the preprocessing does not make an array of the input's shape")
         if any(len(golden.logits) != len(ids) for golden in self.golden):
             raise ValueError("a golden output has not one figure a class")
         if any(demo.class_id not in ids for demo in self.demo_images):

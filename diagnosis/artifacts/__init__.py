@@ -1,0 +1,19 @@
+"""Artifacts: the card, the verification of every byte, and the registry of versions."""
+
+from diagnosis.artifacts.artifact import VerifiedArtifact, check_against, open_artifact
+from diagnosis.artifacts.card import Card
+from diagnosis.artifacts.opener import inspect_keras
+from diagnosis.artifacts.registry import Registry, SeedProblem
+from diagnosis.artifacts.state import RegistryEvent, RegistryState
+
+__all__ = [
+    "Card",
+    "Registry",
+    "RegistryEvent",
+    "RegistryState",
+    "SeedProblem",
+    "VerifiedArtifact",
+    "check_against",
+    "inspect_keras",
+    "open_artifact",
+]

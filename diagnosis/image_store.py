@@ -1,0 +1,226 @@
+"""Where the images of readings are kept: checked, de-identified bytes under their digest."""
+
+import fcntl
+import os
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from diagnosis.errors import StoreUnavailable
+
+#: Seconds since the epoch.
+Clock = Callable[[], float]
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_HEX = re.compile(r"[0-9a-f]{64}")
+#: A write takes well under a second; a temporary file this old belongs to a dead process.
+_ABANDONED_AFTER = 3600.0
+_INCOMING = "incoming"
+
+
+class ImageStore(Protocol):
+    """Keeps images by digest; safe to call from many threads.
+
+    Every method raises `StoreUnavailable` where the store cannot be reached or written, and
+    ValueError for a name that is not `sha256:` and 64 lower-case hexadecimal digits.
+    """
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Keep `data` durably before returning; a digest that is there has its time renewed."""
+
+    def get(self, digest: str) -> bytes | None:
+        """The bytes, or None where there are none under this digest."""
+
+    def delete(self, digest: str) -> bool:
+        """Remove an image; True where there was one."""
+
+    def sweep(self, older_than: timedelta) -> int:
+        """Remove the images last put longer ago than `older_than`; how many there were."""
+
+
+class MemoryImageStore:
+    """Images in this process's memory: for tests, and for trying things out."""
+
+    def __init__(self, *, clock: Clock = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._images: dict[str, tuple[float, bytes]] = {}
+
+    def put(self, digest: str, data: bytes) -> None:
+        """See `ImageStore.put`."""
+        name = _name(digest)
+        with self._lock:
+            self._images[name] = (self._clock(), bytes(data))
+
+    def get(self, digest: str) -> bytes | None:
+        """See `ImageStore.get`."""
+        with self._lock:
+            kept = self._images.get(_name(digest))
+        return None if kept is None else kept[1]
+
+    def delete(self, digest: str) -> bool:
+        """See `ImageStore.delete`."""
+        with self._lock:
+            return self._images.pop(_name(digest), None) is not None
+
+    def sweep(self, older_than: timedelta) -> int:
+        """See `ImageStore.sweep`."""
+        limit = self._clock() - older_than.total_seconds()
+        with self._lock:
+            old = [name for name, (at, _) in self._images.items() if at < limit]
+            for name in old:
+                del self._images[name]
+        return len(old)
+
+
+class FolderImageStore:
+    """Images as files `<root>/<first two digits>/<64 digits>`, shared by any number of processes.
+
+    A file appears whole or not at all: it is written and synced under `<root>/incoming/`, then
+    renamed. Its modification time is when it was last put.
+
+    Args:
+        root: made when the first image comes.
+        clock: for tests.
+    """
+
+    def __init__(self, root: Path, *, clock: Clock = time.time) -> None:
+        self._root = root
+        self._clock = clock
+
+    def put(self, digest: str, data: bytes) -> None:
+        """See `ImageStore.put`."""
+        path = self._path(digest)
+        with _as_store_errors(), self._locked(fcntl.LOCK_SH):
+            if not self._renew(path):
+                self._write(path, data)
+
+    def get(self, digest: str) -> bytes | None:
+        """See `ImageStore.get`."""
+        path = self._path(digest)
+        with _as_store_errors():
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def delete(self, digest: str) -> bool:
+        """See `ImageStore.delete`."""
+        path = self._path(digest)
+        with _as_store_errors():
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return False
+            _sync_folder(path.parent)
+        return True
+
+    def sweep(self, older_than: timedelta) -> int:
+        """See `ImageStore.sweep`; removes what dead writers left behind as well."""
+        limit = self._clock() - older_than.total_seconds()
+        with _as_store_errors():
+            if not self._root.is_dir():
+                return 0
+            swept = sum(self._unlink_if_older(path, limit) for path in self._images())
+            for path in (self._root / _INCOMING).glob("*"):
+                self._unlink_if_older(path, self._clock() - _ABANDONED_AFTER)
+        return swept
+
+    def _path(self, digest: str) -> Path:
+        name = _name(digest)
+        return self._root / name[:2] / name
+
+    def _images(self) -> Iterator[Path]:
+        for folder in self._root.iterdir():
+            if len(folder.name) == 2 and folder.is_dir():
+                yield from (path for path in folder.iterdir() if _HEX.fullmatch(path.name))
+
+    def _renew(self, path: Path) -> bool:
+        """Give an image that is there the present time; False where it is not."""
+        now = self._clock()
+        try:
+            os.utime(path, (now, now))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _write(self, path: Path, data: bytes) -> None:
+        incoming = self._root / _INCOMING
+        incoming.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(exist_ok=True)
+            _sync_folder(self._root)
+        handle, name = tempfile.mkstemp(dir=incoming)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.utime(file.fileno(), (self._clock(), self._clock()))
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_folder(path.parent)
+
+    def _unlink_if_older(self, path: Path, limit: float) -> bool:
+        """Remove one file, unless it was put again since it was listed."""
+        try:
+            if path.stat().st_mtime >= limit:
+                return False
+            # Exclusive, and only for this file: nobody renews it between the look and the removal,
+            # and nobody waits for the whole sweep.
+            with self._locked(fcntl.LOCK_EX):
+                if path.stat().st_mtime >= limit:
+                    return False
+                path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    @contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, kind)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _name(digest: str) -> str:
+    """The digits of a digest.
+
+    Raises:
+        ValueError: it is not one; so no name ever leads out of the store.
+    """
+    match = _DIGEST.fullmatch(digest)
+    if match is None:
+        raise ValueError("not a SHA-256 digest")
+    return match[1]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename or removal in this folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _as_store_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(cause=f"image store: {type(error).__name__}") from error

@@ -1,0 +1,35 @@
+"""What every test shares: real servers, and no silent skips where everything must be there."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+pytest_plugins = ["tests.fixtures.artifacts", "tests.fixtures.redis", "tests.fixtures.stack"]
+
+_NOTHING_MAY_SKIP = os.environ.get("CI") == "true"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under `CI=true` a skipped test is a failed one: there, every tool and file is expected."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _fail_where_nothing_may_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself while it is imported."""
+    report = yield
+    if report.skipped:
+        _fail_where_nothing_may_skip(report)
+    return report
+
+
+def _fail_where_nothing_may_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if _NOTHING_MAY_SKIP:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"CI=true allows no skip. {reason}"
