@@ -217,6 +217,8 @@ class Preprocessing(BaseModel):
             raise ValueError("a preprocessing says greyscale or rgb, so that every image fits it")
         if "scaled_decode" in ops[1:]:
             raise ValueError("scaled_decode is the first step or none")
+        if "centre_crop" in ops[len(ops) - ops[::-1].index("resize") :]:
+            raise ValueError("a crop after the last resize would change the input's size")
         channels = None
         for step in self.steps:
             channels = {"greyscale": 1, "rgb": 3}.get(step.op, channels)

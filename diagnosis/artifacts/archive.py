@@ -116,10 +116,10 @@ def _directory_entry(data: bytes, offset: int, end: int) -> tuple[_Entry, int]:
     name = _member_name(data[begin : begin + name_bytes])
     if flags & 0x2041:
         raise _refused("archive-encrypted", f"{name} is encrypted")
-    if flags & ~_UTF8_NAMES:
-        raise _refused("archive-flags", f"{name} has flags {flags:#06x}")
     if method not in (_STORED, _DEFLATED):
         raise _refused("archive-method", f"{name} is packed by method {method}")
+    if flags & ~_UTF8_NAMES:
+        raise _refused("archive-flags", f"{name} has flags {flags:#06x}")
     if needed >= 45 or 0xFFFFFFFF in (packed, size, local):
         raise _refused("archive-zip64", "zip64 records are not read")
     if extra or comment:

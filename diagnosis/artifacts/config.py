@@ -118,7 +118,8 @@ def _check_uncompiled(node: Mapping[str, Any]) -> None:
     if node.get("compile_config"):
         refuse(
             "config-compiled",
-            "the model was saved with its optimizer; save a clone that was never compiled",
+            "the model was saved with its optimizer; save a copy that was never compiled: "
+            "type(model).from_config(model.get_config()) with the same weights",
         )
 
 

@@ -21,8 +21,8 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
 )
 #: What to do with a model of another format.
 CONVERT = (
-    "Where you trust it, load it with keras.models.load_model or rebuild the network and set its "
-    "weights, save it with model.save('model.keras') before compiling it, and publish that."
+    "Where you trust it, load it there or rebuild the network and set its weights, save it "
+    "uncompiled with model.save('model.keras'), and publish that."
 )
 
 

@@ -22,7 +22,7 @@ from diagnosis.errors import (
     MultiFrameImage,
     UnsupportedDicom,
 )
-from diagnosis.images.checked import Pixels, check_size
+from diagnosis.images.checked import MAX_PIXELS, Pixels, check_size
 from diagnosis.images.dicom_display import to_display
 from diagnosis.images.dicom_pixels import READ_SYNTAXES, decode_frame, is_monochrome, to_colour
 
@@ -32,8 +32,8 @@ BI CR CT DG DX ES GM IO IVOCT IVUS MG MR NM OCT OP OPM OPT OPTENF OT PT PX RF RG
 XC
 """
 MODALITIES = frozenset(_MODALITIES.split())
-#: Bytes that a deflated data set may inflate to: any image within the limits fits.
-_MAX_INFLATED = 320 * 1024 * 1024
+#: Bytes that a deflated data set may inflate to: the largest image, and room for its elements.
+_MAX_INFLATED = 3 * MAX_PIXELS + 16 * 1024 * 1024
 #: Elements (of nested sequences too) that are looked at before a file is given up.
 _MAX_READS = 100_000
 #: Fragments of compressed pixels, and items of sequences.

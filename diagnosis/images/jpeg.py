@@ -8,7 +8,7 @@ from io import BytesIO
 from PIL import Image
 
 from diagnosis.errors import DamagedImage, UnsupportedFormat, UnsupportedPixels
-from diagnosis.images.checked import Pixels, check_size
+from diagnosis.images.checked import MAX_PIXELS, Pixels, check_size
 from diagnosis.images.orientation import (
     UPRIGHT,
     Orientation,
@@ -31,6 +31,7 @@ _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _MAX_SEGMENTS = 4096
 #: Encoders write up to a dozen; each scan costs a pass over the whole image.
 _MAX_SCANS = 40
+_MAX_SCANNED_PIXELS = 12 * MAX_PIXELS
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 
 
@@ -90,8 +91,10 @@ def strip_jpeg(data: bytes) -> Jpeg:
             )
         elif marker == _SOS:
             scans += 1
-            if frame is None or scans > _MAX_SCANS:
-                raise DamagedImage(cause="a scan before its frame, or too many scans")
+            if frame is None:
+                raise DamagedImage(cause="a scan before its frame")
+            if scans > _MAX_SCANS or scans * frame.width * frame.height > _MAX_SCANNED_PIXELS:
+                raise DamagedImage(cause="too many scans")
             found = _NEXT_MARKER.search(data, end)
             if found is None:
                 raise DamagedImage(cause="no end of image")

@@ -270,13 +270,17 @@ def test_several_frames_are_refused() -> None:
         (uid.JPEGExtended12Bit, "12-bit JPEG"),
         (uid.HTJ2K, "high-throughput JPEG 2000"),
         (uid.MPEG4HP41, "video"),
-        ("1.2.3.4.5", "compressed or laid out"),
     ],
 )
 def test_a_compression_that_is_not_read_is_named(syntax: str, name: str) -> None:
     refused = refusal(encapsulated(grey(), b"\xff\xd8\xff\xd9", syntax))
     assert type(refused) is errors.UnsupportedDicom
     assert name in refused.detail
+
+
+def test_an_unknown_compression_is_refused() -> None:
+    data = dicom(grey()).replace(b"1.2.840.10008.1.2.1\x00", b"1.2.3.4.5".ljust(20, b"\x00"))
+    assert type(refusal(data)) is errors.UnsupportedDicom
 
 
 @pytest.mark.parametrize(
@@ -317,10 +321,11 @@ def test_a_deflate_bomb_is_given_up_at_its_cap() -> None:
     head = dicom(grey(), uid.DeflatedExplicitVRLittleEndian)
     length = 132 + 12 + struct.unpack_from("<I", head, 140)[0]
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = b"".join(deflate.compress(bytes(1 << 24)) for _ in range(24)) + deflate.flush()
-    began = time.perf_counter()
+    block = deflate.compress(bytes(1 << 20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    bomb = block * 4000 + deflate.flush()
+    began = time.thread_time()
     assert type(refusal(head[:length] + bomb)) is errors.DamagedImage
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 3
 
 
 def test_countless_elements_or_items_are_given_up_at_once() -> None:
@@ -329,7 +334,7 @@ def test_countless_elements_or_items_are_given_up_at_once() -> None:
     element = struct.pack("<HH2sH", 0x0008, 0x0100, b"SH", 0)
     sequence = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
     item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
-    began = time.perf_counter()
+    began = time.thread_time()
     for body in (
         element * 3_000_000,
         sequence + item + element * 2_000_000,
@@ -337,7 +342,7 @@ def test_countless_elements_or_items_are_given_up_at_once() -> None:
     ):
         assert type(refusal(head[:length] + body)) is errors.DamagedImage
     assert type(refusal(head[:length] + (sequence + item) * 3000)) is errors.DamagedImage
-    assert time.perf_counter() - began < 3
+    assert time.thread_time() - began < 3
 
 
 # What is handed on -----------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Real `.keras` files, written by Keras, pass the hardened opener; nothing else is needed."""
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -137,7 +136,7 @@ def every_part() -> Any:
         for kind, made in parts.items():
             if module == f"keras.{kind}":
                 made.append(getattr(getattr(keras, kind), name)())
-    x = image = keras.Input((4,))
+    x = image = keras.Input((4,), name="image")
     for initializer in parts["initializers"]:
         x = keras.layers.Dense(4, kernel_initializer=initializer)(x)
     for regularizer in parts["regularizers"]:
@@ -180,15 +179,11 @@ def test_the_weights_that_a_configuration_asks_for_are_those_that_keras_allocate
     assert sorted(found.weights) == sorted(tuple(variable.shape) for variable in floats)
 
 
-def test_a_compiled_model_is_refused_and_its_uncompiled_clone_is_accepted() -> None:
-    keras = load_keras()
+def test_a_compiled_model_is_refused_and_its_uncompiled_copy_is_accepted() -> None:
     model = residual_attention()
     model.compile("adam", "mse")
-    with pytest.raises(ConfigRefused, match="config-compiled") as refused:
+    with pytest.raises(ConfigRefused, match=r"config-compiled.*from_config"):
         inspect_keras(save_model(model))
-    assert "clone" in str(refused.value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        clone = keras.models.clone_model(model)
-    clone.set_weights(model.get_weights())
-    inspect_keras(save_model(clone))
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    inspect_keras(save_model(copy))

@@ -1,0 +1,170 @@
+"""The image stores, folder and memory, held to the same behaviour."""
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from diagnosis.errors import StoreUnavailable
+from diagnosis.image_store import FolderImageStore, ImageStore, MemoryImageStore
+from diagnosis.images.checked import digest_of
+
+ONE, TWO = digest_of(b"one"), digest_of(b"two")
+DAY = timedelta(days=1)
+
+
+class Clock:
+    """A time that only moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, time: timedelta) -> None:
+        self.now += time.total_seconds()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> ImageStore:
+    if request.param == "folder":
+        return FolderImageStore(tmp_path / "images", clock=clock)
+    return MemoryImageStore(clock=clock)
+
+
+def test_what_is_put_is_got_until_it_is_deleted(store: ImageStore) -> None:
+    assert store.get(ONE) is None
+    assert store.delete(ONE) is False
+    assert store.sweep(DAY) == 0
+    store.put(ONE, b"one")
+    store.put(TWO, b"two")
+    assert (store.get(ONE), store.get(TWO)) == (b"one", b"two")
+    assert store.delete(ONE) is True
+    assert (store.get(ONE), store.get(TWO)) == (None, b"two")
+    store.put(ONE, b"one")
+    assert store.get(ONE) == b"one"
+
+
+def test_a_sweep_removes_what_was_not_put_for_long(store: ImageStore, clock: Clock) -> None:
+    store.put(ONE, b"one")
+    clock.pass_(2 * DAY)
+    store.put(TWO, b"two")
+    assert store.sweep(3 * DAY) == 0
+    assert store.sweep(DAY) == 1
+    assert (store.get(ONE), store.get(TWO)) == (None, b"two")
+
+
+def test_putting_again_renews_the_time(store: ImageStore, clock: Clock) -> None:
+    store.put(ONE, b"one")
+    clock.pass_(2 * DAY)
+    store.put(ONE, b"one")
+    assert store.sweep(DAY) == 0
+    assert store.get(ONE) == b"one"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "one", "sha256:", "sha256:../../etc/passwd", ONE.upper(), f"{ONE}\n", ONE[7:], f"{ONE}0"],
+)
+def test_a_name_that_is_no_digest_is_refused(store: ImageStore, name: str) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: store.put(name, b"x"),
+        lambda: store.get(name),
+        lambda: store.delete(name),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="digest"):
+            call()
+
+
+def test_many_threads_may_put_get_and_sweep_at_once(store: ImageStore) -> None:
+    images = [bytes([number]) * 1000 for number in range(20)]
+    wrong: list[object] = []
+
+    def work() -> None:
+        try:
+            for image in images:
+                store.put(digest_of(image), image)
+                if store.get(digest_of(image)) != image:
+                    wrong.append(image)
+                store.sweep(DAY)
+        except (StoreUnavailable, OSError, KeyError) as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_an_image_survives_the_store_that_put_it(tmp_path: Path) -> None:
+    FolderImageStore(tmp_path).put(ONE, b"one")
+    assert FolderImageStore(tmp_path).get(ONE) == b"one"
+    assert (tmp_path / ONE[7:9] / ONE[7:]).read_bytes() == b"one"
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_a_half_written_file_is_never_seen_and_swept_once_it_is_abandoned(
+    tmp_path: Path, clock: Clock
+) -> None:
+    store = FolderImageStore(tmp_path, clock=clock)
+    store.put(TWO, b"two")
+    half = tmp_path / "incoming" / "tmp1"
+    half.write_bytes(b"on")
+    os.utime(half, (clock.now, clock.now))
+    assert store.get(ONE) is None
+    assert store.sweep(timedelta(0)) == 0
+    assert half.exists()
+    clock.pass_(timedelta(hours=2))
+    assert store.sweep(DAY) == 0
+    assert not half.exists()
+    assert store.get(TWO) == b"two"
+
+
+def test_a_write_that_fails_leaves_nothing_and_says_the_store_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderImageStore(tmp_path)
+    store.put(TWO, b"two")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreUnavailable):
+            store.put(ONE, b"one")
+    assert store.get(ONE) is None
+    assert list((tmp_path / "incoming").iterdir()) == []
+    assert store.get(TWO) == b"two"
+
+
+def test_a_root_that_is_no_folder_is_an_unavailable_store(tmp_path: Path) -> None:
+    root = tmp_path / "file"
+    root.write_bytes(b"")
+    store = FolderImageStore(root)
+    for call in (lambda: store.put(ONE, b"one"), lambda: store.get(ONE), lambda: store.delete(ONE)):
+        with pytest.raises(StoreUnavailable):
+            call()
+
+
+def test_a_sweep_leaves_files_that_are_not_its_own(tmp_path: Path, clock: Clock) -> None:
+    store = FolderImageStore(tmp_path, clock=clock)
+    store.put(ONE, b"one")
+    stray = tmp_path / ONE[7:9] / "notes.txt"
+    stray.write_text("kept")
+    os.utime(stray, (0, 0))
+    clock.pass_(2 * DAY)
+    assert store.sweep(DAY) == 1
+    assert stray.exists()
