@@ -14,6 +14,10 @@ from tests.fixtures.artifacts import variant
 
 CHEST = "chest_xray_pneumonia"
 
+# Not `fork`: this process may hold TensorFlow's threads, which do not survive one.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
+
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
@@ -206,9 +210,7 @@ def test_a_killed_writer_leaves_no_half_version(
 ) -> None:
     """Killed at every step in turn, between publishing and being promoted."""
     root = tmp_path / "registry"
-    process = multiprocessing.get_context("fork").Process(
-        target=_publish_and_die, args=(root, tiny_artifact, die_at, count)
-    )
+    process = PROCESSES.Process(target=_publish_and_die, args=(root, tiny_artifact, die_at, count))
     process.start()
     process.join(30)
     assert process.exitcode == -signal.SIGKILL
@@ -234,10 +236,9 @@ def _publish(root: Path, source: Path, answers: "multiprocessing.Queue[str]") ->
 
 
 def test_of_several_publishers_of_one_version_one_wins(tiny_artifact: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    answers = context.Queue()
+    answers = PROCESSES.Queue()
     racers = [
-        context.Process(target=_publish, args=(tmp_path / "registry", tiny_artifact, answers))
+        PROCESSES.Process(target=_publish, args=(tmp_path / "registry", tiny_artifact, answers))
         for _ in range(4)
     ]
     for racer in racers:
