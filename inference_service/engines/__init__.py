@@ -1,0 +1,77 @@
+"""What runs a model. An engine never needs to know the disease, the classes or the card.
+
+Importing this package imports no ML runtime; `make_engine` imports the one that is asked for.
+"""
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnosis.artifacts import VerifiedArtifact
+
+EngineName = Literal["openvino", "keras"]
+Precision = Literal["f32", "bf16", "f16"]
+
+
+class Engine(Protocol):
+    """A loaded model. `predict` may be called from several threads at once."""
+
+    @property
+    def precision(self) -> Precision:
+        """The precision of the arithmetic."""
+        ...
+
+    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw outputs of the model.
+
+        Args:
+            batch: float32, shape (N, height, width, channels).
+
+        Returns:
+            float32, shape (N, classes), owned by the caller.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the memory back. Nothing may be in flight, and nothing follows."""
+        ...
+
+
+def make_engine(
+    name: EngineName,
+    artifact: VerifiedArtifact,
+    *,
+    precision: Precision = "f32",
+    threads: int = 1,
+    conversion_cache: Path,
+    conversion_seconds: float,
+) -> Engine:
+    """Load verified bytes into an engine.
+
+    Args:
+        name: which engine.
+        artifact: verified bytes; the only thing that is loaded.
+        precision: wished for; used only where the artifact's card allows it, else f32.
+        threads: how many calls of `predict` come at once.
+        conversion_cache: folder of the graphs converted here.
+        conversion_seconds: limit for one conversion.
+
+    Raises:
+        ArtifactRefused: the runtime cannot make a model of these bytes.
+    """
+    # Imported here, so that a service never loads a runtime that it does not use.
+    if name == "keras":
+        from inference_service.engines.keras_engine import KerasEngine
+
+        return KerasEngine(artifact.keras)
+    from inference_service.engines.conversion import intermediate_representation
+    from inference_service.engines.openvino_engine import OpenVinoEngine
+
+    xml, weights = intermediate_representation(
+        artifact, cache=conversion_cache, seconds=conversion_seconds
+    )
+    check = artifact.card.precisions.get(precision)
+    allowed: Precision = precision if check is not None and check.allowed else "f32"
+    return OpenVinoEngine(xml, weights, card=artifact.card, precision=allowed, threads=threads)

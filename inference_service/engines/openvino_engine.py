@@ -1,0 +1,69 @@
+"""The default engine: an OpenVINO graph on the CPU."""
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnosis.artifacts import Card
+from diagnosis.errors import ArtifactRefused
+from inference_service.engines import Precision
+from inference_service.engines.quiet_openvino import openvino
+
+
+class OpenVinoEngine:
+    """A compiled graph with one infer request a thread.
+
+    Args:
+        xml: verified bytes of `model.xml`.
+        weights: verified bytes of `model.bin`.
+        card: the shape of the input and the number of classes.
+        precision: always handed on explicitly. OpenVINO takes bf16 by itself on CPUs that have
+            it, so the same artifact would score differently on two machines.
+        threads: streams, one core each; as many calls run at once.
+
+    Raises:
+        ArtifactRefused: not a graph, or not one of the card's shape.
+    """
+
+    def __init__(
+        self, xml: bytes, weights: bytes, *, card: Card, precision: Precision, threads: int
+    ) -> None:
+        self.precision = precision
+        shape = (card.input.height, card.input.width, card.input.channels)
+        try:
+            model = openvino.Core().read_model(model=xml, weights=weights)
+            if len(model.inputs) != 1 or len(model.outputs) != 1:
+                raise ArtifactRefused(cause="the graph has not exactly one input and one output")
+            model.reshape([-1, *shape])
+            output = model.outputs[0].partial_shape
+            if output.rank.get_length() != 2 or output[1] != openvino.Dimension(len(card.classes)):
+                raise ArtifactRefused(cause=f"the graph answers {output}, not one figure a class")
+            self._compiled = openvino.Core().compile_model(
+                model,
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": precision,
+                    "PERFORMANCE_HINT": "THROUGHPUT",
+                    "NUM_STREAMS": threads,
+                    "INFERENCE_NUM_THREADS": threads,
+                },
+            )
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[-1][:200]
+            raise ArtifactRefused(cause=f"OpenVINO cannot load the graph: {first}") from error
+        self._requests = threading.local()
+
+    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw outputs, float32 (N, classes), of a float32 batch (N, height, width, channels)."""
+        request = getattr(self._requests, "request", None)
+        if request is None:
+            request = self._requests.request = self._compiled.create_infer_request()
+        outputs = request.infer({0: batch}, share_inputs=True, share_outputs=True)
+        # The request's own memory is overwritten by this thread's next call.
+        return np.array(outputs[0], dtype=np.float32)
+
+    def close(self) -> None:
+        """Forget the graph; its memory goes with the last thread's request."""
+        self._requests = threading.local()
+        self._compiled = None

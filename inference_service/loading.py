@@ -1,0 +1,117 @@
+"""From an artifact's folder to a model that may answer: verified, compiled and proved."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnosis.artifacts import Card, VerifiedArtifact, check_against, open_artifact
+from diagnosis.catalogue import Disease
+from diagnosis.errors import ArtifactRefused, ImageRefused
+from diagnosis.images import CheckedImage, read_image
+from diagnosis.judgement import probabilities
+from inference_service.engines import Engine, make_engine
+from inference_service.settings import Settings
+
+#: How far a probability may be from what the Keras reference answered at publication.
+GOLDEN_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo image as it is handed out."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(eq=False)
+class LiveModel:
+    """A loaded model of a disease. `Models` counts who uses it and closes it after the last."""
+
+    disease: Disease
+    card: Card
+    engine: Engine
+    demos: Mapping[str, Demo]
+    demo_digests: frozenset[str]
+    """Of the checked demo images, so that a reading of one says so."""
+    users: int = field(default=0, repr=False)
+    retired: bool = field(default=False, repr=False)
+
+
+Loader = Callable[[Disease, Path], LiveModel]
+
+
+def loader(settings: Settings) -> Loader:
+    """What loads a folder into a live model, with the engine that the settings name.
+
+    The loader raises ArtifactRefused, whatever keeps the artifact from being used.
+    """
+
+    def load(disease: Disease, folder: Path) -> LiveModel:
+        artifact = open_artifact(folder)
+        check_against(artifact.card, disease)
+        engine = make_engine(
+            settings.engine,
+            artifact,
+            precision=settings.precision,
+            threads=settings.threads,
+            conversion_cache=settings.conversion_cache_dir,
+            conversion_seconds=settings.conversion_seconds,
+        )
+        try:
+            return proved(disease, artifact, engine)
+        except BaseException:
+            engine.close()
+            raise
+
+    return load
+
+
+def proved(disease: Disease, artifact: VerifiedArtifact, engine: Engine) -> LiveModel:
+    """A live model, after the engine answered for each golden image as the reference did.
+
+    Raises:
+        ArtifactRefused: a shape or an answer is wrong, or a demo image cannot be read.
+    """
+    card = artifact.card
+    images = {name: _demo(name, data, card) for name, data in artifact.demo_images.items()}
+    shape = (card.input.height, card.input.width, card.input.channels)
+    # Any answer at all: the right shape, and the first call's extra time spent here.
+    _answer(engine, np.zeros(shape, np.float32), card)
+    for golden in card.golden:
+        image = images.get(golden.file)
+        if image is None:
+            raise ArtifactRefused(cause=f"golden image {golden.file} is no demo image")
+        array = card.preprocessing.apply(image.pixels)
+        if array.shape != shape:
+            raise ArtifactRefused(cause=f"preprocessing gives {array.shape}, the input is {shape}")
+        expected = probabilities(golden.logits, card)
+        apart = float(np.abs(_answer(engine, array, card) - expected).max())
+        if apart > GOLDEN_TOLERANCE:
+            raise ArtifactRefused(
+                cause=f"{golden.file}: {apart:.4f} from the reference, at most {GOLDEN_TOLERANCE}"
+            )
+    return LiveModel(
+        disease=disease,
+        card=card,
+        engine=engine,
+        demos={name: Demo(image.clean, image.media_type) for name, image in images.items()},
+        demo_digests=frozenset(image.digest for image in images.values()),
+    )
+
+
+def _demo(name: str, data: bytes, card: Card) -> CheckedImage:
+    try:
+        return read_image(data, decode_at_least=card.preprocessing.decode_at_least)
+    except ImageRefused as error:
+        raise ArtifactRefused(cause=f"demo image {name}: {error.code}") from error
+
+
+def _answer(engine: Engine, array: NDArray[np.float32], card: Card) -> NDArray[np.float64]:
+    try:
+        return probabilities(engine.predict(array[np.newaxis])[0], card)
+    except (RuntimeError, ValueError) as error:
+        raise ArtifactRefused(cause=f"the model does not answer: {error}") from error

@@ -1,0 +1,234 @@
+"""Bytes to a stored reading: wait, decode, preprocess, infer, judge, keep."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from diagnosis.contracts import OperatingPointName, Prediction
+from diagnosis.errors import Overloaded, StoreUnavailable
+from diagnosis.image_store import ImageStore
+from diagnosis.images import read_image
+from diagnosis.results import ResultStore
+from diagnosis.telemetry import Metrics
+from inference_service.models import Models
+from inference_service.reading import choose_point, compose
+
+
+class Place:
+    """A place among the readings that may be at work; given back when its work has ended."""
+
+    def __init__(self) -> None:
+        self.work: asyncio.Future[tuple[Prediction, bytes]] | None = None
+
+
+class Pipeline:
+    """Makes readings, as many at once as there are threads.
+
+    Args:
+        models: who answers.
+        results: where readings are kept.
+        images: where images are kept.
+        metrics: times and counts.
+        threads: readings at work at once.
+        max_waiting: readings that may wait beside them.
+        deadline_seconds: from the end of the upload to the end of the computation.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        results: ResultStore,
+        images: ImageStore,
+        metrics: Metrics,
+        *,
+        threads: int,
+        max_waiting: int,
+        deadline_seconds: float,
+    ) -> None:
+        self._models = models
+        self._results = results
+        self._images = images
+        self._metrics = metrics
+        self._places = threads + max_waiting
+        self._taken = 0
+        self._deadline = deadline_seconds
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reading")
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def close(self) -> None:
+        """End the threads after the work they have."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """Take a place, before the upload is read, so that a full house costs no memory.
+
+        Raises:
+            Overloaded: all are taken.
+        """
+        if self._taken >= self._places:
+            raise Overloaded
+        self._taken += 1
+        place = Place()
+        try:
+            yield place
+        finally:
+            if place.work is None or place.work.done():
+                self._give_back()
+            else:
+                # The caller has given up; the thread has not, and cannot be stopped.
+                place.work.add_done_callback(lambda _: self._give_back())
+
+    def _give_back(self) -> None:
+        self._taken -= 1
+
+    async def read(
+        self,
+        place: Place,
+        disease_id: str,
+        data: bytes,
+        *,
+        operating_point: OperatingPointName | None,
+        unit: str,
+        created_by: str,
+        patient_reference: str | None,
+    ) -> Prediction:
+        """Read an image and keep image and reading; when this returns, both are durable.
+
+        Args:
+            place: see `place`.
+            disease_id: of the catalogue.
+            data: untrusted bytes of the image.
+            operating_point: which threshold; None for `balanced`.
+            unit: the group of people who may see the reading.
+            created_by: who asked.
+            patient_reference: a keyed hash, or None.
+
+        Raises:
+            ImageRefused, ModelUnavailable, Overloaded, StoreUnavailable, InvalidRequest:
+                and nothing is kept.
+        """
+        self._models.check(disease_id)
+        self._metrics.queue_depth.inc()
+        ask = _Ask(disease_id, data, operating_point, unit, created_by, patient_reference)
+        place.work = asyncio.get_running_loop().run_in_executor(
+            self._pool, self._work, ask, time.perf_counter()
+        )
+        try:
+            async with asyncio.timeout(self._deadline):
+                prediction, image = await asyncio.shield(place.work)
+        except TimeoutError as error:
+            raise Overloaded(cause="a reading was not done by its deadline") from error
+        prediction = await self._keep(prediction, image)
+        self._metrics.readings.labels(
+            disease_id, prediction.outcome, prediction.band or "none"
+        ).inc()
+        return prediction
+
+    async def delete(self, unit: str, prediction_id: UUID) -> bool:
+        """Delete a reading, and its image unless another reading shows it.
+
+        Returns:
+            False when there was no such reading.
+
+        Raises:
+            StoreUnavailable: the reading may still be there.
+        """
+        found = await self._results.get(unit, prediction_id)
+        if found is None:
+            return False
+        digest = found.image.digest
+        async with self._lock(digest):
+            if await self._results.delete(unit, prediction_id) is None:
+                return False
+            if not await self._results.keeps_image(unit, digest):
+                await asyncio.to_thread(self._images.delete, digest)
+        return True
+
+    def _work(self, ask: "_Ask", submitted: float) -> tuple[Prediction, bytes]:
+        """Everything between the upload and the store, in one thread."""
+        self._metrics.queue_depth.dec()
+        timings: dict[str, float] = {}
+        waited = time.perf_counter() - submitted
+        if waited > self._deadline:
+            # Its caller was told so already.
+            raise Overloaded
+        timings["queue"] = round(waited * 1000, 3)
+        self._metrics.step_seconds.labels(ask.disease, "queue").observe(waited)
+        step = self._metrics.step
+        with self._models.held(ask.disease) as model:
+            point = choose_point(model.card, ask.operating_point)
+            preprocessing = model.card.preprocessing
+            with step(ask.disease, "decode", timings):
+                image = read_image(ask.data, decode_at_least=preprocessing.decode_at_least)
+            with step(ask.disease, "preprocess", timings):
+                array = preprocessing.apply(image.pixels)
+            with step(ask.disease, "infer", timings):
+                outputs = model.engine.predict(array[np.newaxis])[0]
+        prediction = compose(
+            model,
+            image,
+            outputs,
+            point=point,
+            timings_ms=timings,
+            unit=ask.unit,
+            created_by=ask.created_by,
+            patient_reference=ask.patient_reference,
+        )
+        return prediction, image.clean
+
+    async def _keep(self, prediction: Prediction, image: bytes) -> Prediction:
+        """Keep the image, then the reading; when the reading cannot be kept, neither is.
+
+        `store` in the timings is the image's part: a reading cannot hold how long it took to
+        store itself. The metric has both.
+        """
+        digest = prediction.image.digest
+        began = time.perf_counter()
+        async with self._lock(digest):
+            new = await asyncio.to_thread(self._keep_image, digest, image)
+            stored = round((time.perf_counter() - began) * 1000, 3)
+            prediction = prediction.model_copy(
+                update={"timings_ms": {**prediction.timings_ms, "store": stored}}
+            )
+            try:
+                await self._results.add(prediction)
+            except BaseException:
+                if new:
+                    with suppress(StoreUnavailable):
+                        await asyncio.to_thread(self._images.delete, digest)
+                raise
+        self._metrics.step_seconds.labels(prediction.disease, "store").observe(
+            time.perf_counter() - began
+        )
+        return prediction
+
+    def _keep_image(self, digest: str, image: bytes) -> bool:
+        """Keep an image, or make it young again; True when it was not there."""
+        new = self._images.get(digest) is None
+        self._images.put(digest, image)
+        return new
+
+    def _lock(self, digest: str) -> asyncio.Lock:
+        """One lock an image: a reading of it is not added while another's deletion looks whether
+        any is left."""
+        return self._locks.setdefault(digest, asyncio.Lock())
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One reading that was asked for."""
+
+    disease: str
+    data: bytes
+    operating_point: OperatingPointName | None
+    unit: str
+    created_by: str
+    patient_reference: str | None

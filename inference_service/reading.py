@@ -1,0 +1,202 @@
+"""What is said about an image: from the model's raw outputs to a `Prediction`."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnosis import judgement
+from diagnosis.artifacts import Card
+from diagnosis.artifacts.card import OperatingPoint
+from diagnosis.catalogue import Disease
+from diagnosis.contracts import (
+    ArtifactReference,
+    ClassProbability,
+    ImageReference,
+    Interval,
+    Notice,
+    OperatingPointName,
+    OperatingPointReading,
+    Prediction,
+    new_prediction_id,
+    now,
+)
+from diagnosis.images import CheckedImage
+from inference_service.loading import LiveModel
+from inference_service.problems import FieldRefused
+
+#: How many of the most probable classes stand in `top`.
+TOP = 3
+
+#: DICOM modalities in which an image of the catalogue's modality may come. `OT` and modalities
+#: that say nothing of the kind contradict nothing and are left out of every notice.
+DICOM_MODALITIES: Mapping[str, frozenset[str]] = {
+    "chest X-ray": frozenset({"CR", "DX", "RG", "RF", "PX"}),
+    "brain MRI": frozenset({"MR"}),
+    "retinal OCT": frozenset({"OPT", "OCT"}),
+    "fundus photograph": frozenset({"OP", "XC"}),
+    "blood smear microscopy": frozenset({"GM", "SM", "XC"}),
+    "histopathology": frozenset({"GM", "SM"}),
+    "breast ultrasound": frozenset({"US"}),
+    "skin photograph": frozenset({"XC", "GM", "DMS"}),
+    "everyday photograph": frozenset({"XC"}),
+}
+NEUTRAL_MODALITIES = frozenset({"OT", "SC"})
+
+
+def compose(
+    model: LiveModel,
+    image: CheckedImage,
+    outputs: NDArray[np.float32],
+    *,
+    point: OperatingPoint | None,
+    timings_ms: Mapping[str, float],
+    unit: str,
+    created_by: str,
+    patient_reference: str | None,
+) -> Prediction:
+    """The reading of an image.
+
+    Args:
+        model: what answered.
+        image: the checked image.
+        outputs: raw outputs of the model for it, shape (classes,).
+        point: the operating point to apply; None where the disease has no finding.
+        timings_ms: milliseconds by step, so far.
+        unit: the group of people who may see it.
+        created_by: who asked.
+        patient_reference: already hashed.
+    """
+    disease, card = model.disease, model.card
+    exact = judgement.probabilities(outputs, card)
+    names = class_names(disease, card)
+    short = judgement.rounded(exact)
+    answers = tuple(
+        ClassProbability(id=one.id, name=names[one.id], probability=value)
+        for one, value in zip(card.classes, short, strict=True)
+    )
+    by_class = {one.id: float(value) for one, value in zip(card.classes, exact, strict=True)}
+    kept = judgement.conformal_set(by_class, card.conformal.quantiles)
+    return Prediction(
+        id=new_prediction_id(),
+        created_at=now(),
+        disease=disease.id,
+        disease_name=disease.name,
+        artifact=ArtifactReference(
+            disease=disease.id, version=card.version, digest=card.files.keras.digest
+        ),
+        image=ImageReference(
+            digest=image.digest,
+            media_type=image.media_type,
+            source_format=image.source_format,
+            width=image.width,
+            height=image.height,
+            demo=image.digest in model.demo_digests,
+        ),
+        outcome="judged",
+        probabilities=answers,
+        top=tuple(sorted(answers, key=lambda one: -one.probability)[:TOP]),
+        conformal_set=kept,
+        band=judgement.band(kept, card.finding),
+        operating_point=None
+        if point is None or card.finding is None
+        else _read_point(point, card.finding, names[card.finding], by_class[card.finding]),
+        notices=notices(disease, card, image),
+        timings_ms=dict(timings_ms),
+        created_by=created_by,
+        unit=unit,
+        patient_reference=patient_reference,
+    )
+
+
+def choose_point(card: Card, name: OperatingPointName | None) -> OperatingPoint | None:
+    """The operating point that was asked for, or `balanced`; None where there is no finding.
+
+    Raises:
+        FieldRefused: it was asked for and the card has none of this name.
+    """
+    if card.finding is None and name is None:
+        return None
+    try:
+        return card.operating_point(name or "balanced")
+    except KeyError:
+        known = ", ".join(point.name for point in card.operating_points) or "none"
+        raise FieldRefused(
+            operating_point=f"This disease's model has these operating points: {known}."
+        ) from None
+
+
+def class_names(disease: Disease, card: Card) -> dict[str, str]:
+    """Plain-language name of each class: the catalogue's, or the card's where it names them."""
+    return {one.id: one.name for one in card.classes} | {
+        one.id: one.name for one in disease.classes
+    }
+
+
+def notices(disease: Disease, card: Card, image: CheckedImage) -> tuple[Notice, ...]:
+    """What the reader has to know beside the figures; what the file says, never who it is of."""
+    found = []
+    age, low, high = (
+        image.patient_age_years,
+        card.population.age_years_min,
+        card.population.age_years_max,
+    )
+    # Ages are whole years as people count them: a child of 5 is 5 until the sixth birthday.
+    if age is not None and (
+        (low is not None and age < low) or (high is not None and math.floor(age) > high)
+    ):
+        found.append(
+            Notice(
+                code="age-outside-population",
+                detail="The patient's age, as the file gives it, is outside the ages the model"
+                f" was trained on ({_ages(low, high)}).",
+                remedy="Do not rely on the figures of this reading for this patient.",
+            )
+        )
+    expected = DICOM_MODALITIES.get(disease.modality)
+    if (
+        image.modality is not None
+        and expected is not None
+        and image.modality not in expected | NEUTRAL_MODALITIES
+    ):
+        found.append(
+            Notice(
+                code="modality-mismatch",
+                detail=f"The file says that it is of the DICOM modality {image.modality}; the"
+                f" model reads images of the kind: {disease.modality}.",
+                remedy="Check that this is the right image and the right disease.",
+            )
+        )
+    return tuple(found)
+
+
+def _ages(low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"up to {high:g} years"
+    return f"from {low:g} years" if high is None else f"{low:g} to {high:g} years"
+
+
+def _read_point(
+    point: OperatingPoint, finding: str, name: str, probability: float
+) -> OperatingPointReading:
+    positive = judgement.is_positive(probability, point.threshold)
+    finding_in_text = name if name[1:2].isupper() else name[:1].lower() + name[1:]
+    label = point.name.replace("_", "-")
+    return OperatingPointReading(
+        name=point.name,
+        class_id=finding,
+        threshold=point.threshold,
+        positive=positive,
+        sensitivity=point.sensitivity,
+        specificity=point.specificity,
+        says=f"At the {label} threshold ({point.threshold:.3g}) this image counts as"
+        f" {'positive' if positive else 'negative'} for {finding_in_text}. In held-out patients"
+        f" this threshold found {_percent(point.sensitivity)} of those with {finding_in_text} and"
+        f" cleared {_percent(point.specificity)} of those without.",
+    )
+
+
+def _percent(figure: Interval) -> str:
+    value, low, high = (round(100 * part) for part in (figure.value, figure.low, figure.high))
+    return f"{value} % ({low} to {high})"

@@ -1,0 +1,199 @@
+"""Predictions, which a page calls readings: made, listed, shown and deleted."""
+
+import asyncio
+from typing import Annotated, get_args
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from diagnosis.contracts import OperatingPointName, Prediction, PredictionPage, Slug
+from diagnosis.errors import (
+    DamagedImage,
+    DicomWithoutImage,
+    EmptyFile,
+    FileTooLarge,
+    ImageTooSmall,
+    InvalidRequest,
+    ModelRefused,
+    ModelUnavailable,
+    MultiFrameImage,
+    NoSuchResource,
+    NotAnImage,
+    Overloaded,
+    ServiceUnavailable,
+    StoreUnavailable,
+    TooManyPixels,
+    UnknownDisease,
+    UnknownPrediction,
+    UnsupportedDicom,
+    UnsupportedFormat,
+    UnsupportedPixels,
+)
+from diagnosis.results import MAX_PAGE
+from inference_service.problems import FieldRefused, documented
+from inference_service.service import ServiceDependency
+from inference_service.uploads import REQUEST_BODY, Upload, read_upload, text_field
+
+#: Who sees and makes readings, until somebody at the door says who is asking.
+UNIT = "default"
+CREATED_BY = "anonymous"
+
+LONGEST_REFERENCE = 200
+
+router = APIRouter(prefix="/api/v1", tags=["predictions"])
+
+
+@router.post(
+    "/diseases/{disease}/predictions",
+    status_code=201,
+    operation_id="createPrediction",
+    openapi_extra={"requestBody": REQUEST_BODY},
+    responses={
+        201: {
+            "headers": {
+                "Location": {
+                    "description": "The address of the prediction.",
+                    "schema": {"type": "string"},
+                }
+            }
+        },
+        **documented(
+            UnknownDisease,
+            ModelUnavailable,
+            ModelRefused,
+            FileTooLarge,
+            TooManyPixels,
+            NotAnImage,
+            UnsupportedFormat,
+            UnsupportedPixels,
+            UnsupportedDicom,
+            InvalidRequest,
+            EmptyFile,
+            ImageTooSmall,
+            DamagedImage,
+            MultiFrameImage,
+            DicomWithoutImage,
+            StoreUnavailable,
+            Overloaded,
+            ServiceUnavailable,
+        ),
+    },
+)
+async def create_prediction(
+    disease: str, request: Request, response: Response, service: ServiceDependency
+) -> Prediction:
+    """Read one image. When this answers, the reading and its image are stored.
+
+    The image is kept without anything about the patient or the device, for a limited time.
+    Fields of the form other than those described are ignored.
+    """
+    # What can be refused without the image is refused before it is taken in.
+    service.models.check(disease)
+    with service.pipeline.place() as place:
+        await service.results.ping()
+        upload = await read_upload(request, seconds=service.settings.upload_seconds)
+        reference = text_field(upload, "patient_reference", longest=LONGEST_REFERENCE)
+        prediction = await service.pipeline.read(
+            place,
+            disease,
+            upload.image,
+            operating_point=_operating_point(upload),
+            unit=UNIT,
+            created_by=CREATED_BY,
+            patient_reference=None
+            if reference is None
+            else service.references.hashed(reference, UNIT),
+        )
+    response.headers["Location"] = f"/api/v1/predictions/{prediction.id}"
+    return prediction
+
+
+@router.get(
+    "/predictions",
+    operation_id="listPredictions",
+    responses=documented(InvalidRequest, StoreUnavailable),
+)
+async def list_predictions(
+    service: ServiceDependency,
+    disease: Annotated[Slug | None, Query(description="Only of this disease.")] = None,
+    class_id: Annotated[
+        Slug | None, Query(description="Only where this class is the most probable one.")
+    ] = None,
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="`next_cursor` of the page before.",
+            pattern=r"^[0-9a-f]{32}$",
+        ),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
+) -> PredictionPage:
+    """The readings that are kept, newest first."""
+    items, next_cursor = await service.results.list(
+        UNIT, disease=disease, class_id=class_id, cursor=cursor, limit=limit
+    )
+    return PredictionPage(items=items, next_cursor=next_cursor)
+
+
+@router.get(
+    "/predictions/{prediction_id}",
+    operation_id="getPrediction",
+    responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable),
+)
+async def get_prediction(prediction_id: UUID, service: ServiceDependency) -> Prediction:
+    """One reading."""
+    prediction = await service.results.get(UNIT, prediction_id)
+    if prediction is None:
+        raise UnknownPrediction
+    return prediction
+
+
+@router.get(
+    "/predictions/{prediction_id}/image",
+    operation_id="getPredictionImage",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The checked image, without anything about the patient or the device.",
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}}
+                for kind in ("image/jpeg", "image/png")
+            },
+        },
+        **documented(UnknownPrediction, NoSuchResource, InvalidRequest, StoreUnavailable),
+    },
+)
+async def get_prediction_image(prediction_id: UUID, service: ServiceDependency) -> Response:
+    """The image of a reading, as long as it is kept."""
+    prediction = await get_prediction(prediction_id, service)
+    data = await asyncio.to_thread(service.images.get, prediction.image.digest)
+    if data is None:
+        raise NoSuchResource(
+            "The image of this reading is not kept any more;"
+            f" images are kept for {service.settings.image_retention_days:g} days.",
+            remedy="The reading itself stays. To read the image again, send it again.",
+        )
+    return Response(data, media_type=prediction.image.media_type)
+
+
+@router.delete(
+    "/predictions/{prediction_id}",
+    status_code=204,
+    operation_id="deletePrediction",
+    responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable),
+)
+async def delete_prediction(prediction_id: UUID, service: ServiceDependency) -> None:
+    """Delete a reading, and its image unless another reading is of the same image."""
+    if not await service.pipeline.delete(UNIT, prediction_id):
+        raise UnknownPrediction
+
+
+def _operating_point(upload: Upload) -> OperatingPointName | None:
+    value = text_field(upload, "operating_point", longest=32)
+    known: tuple[OperatingPointName, ...] = get_args(OperatingPointName)
+    for name in known:
+        if value == name:
+            return name
+    if value is None:
+        return None
+    raise FieldRefused(operating_point=f"One of {', '.join(known)}.")

@@ -1,0 +1,114 @@
+"""The parts of a running service, put together, started and stopped."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated
+
+import structlog
+from fastapi import Depends, Request
+
+from diagnosis.artifacts import Registry
+from diagnosis.catalogue import catalogue, load_catalogue
+from diagnosis.errors import StoreUnavailable
+from diagnosis.image_store import FolderImageStore
+from diagnosis.results import ResultStore, connect
+from diagnosis.telemetry import Metrics
+from inference_service.loading import loader
+from inference_service.models import Models
+from inference_service.pipeline import Pipeline
+from inference_service.references import PatientReferences
+from inference_service.settings import Settings
+
+log = structlog.get_logger("inference_service")
+
+
+class Service:
+    """Everything an endpoint may need.
+
+    Args:
+        settings: where things are and how much is allowed.
+        results: where readings are kept; by default the Redis of the settings.
+    """
+
+    def __init__(self, settings: Settings, results: ResultStore | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics("inference_service")
+        self.results = results or connect(settings.redis_url.get_secret_value())
+        self.images = FolderImageStore(settings.image_dir)
+        self.references = PatientReferences(settings.patient_reference_key_file)
+        self.registry = Registry(settings.registry_dir)
+        diseases = (
+            catalogue()
+            if settings.catalogue_dir is None
+            else load_catalogue(settings.catalogue_dir)
+        )
+        self.models = Models(self.registry, diseases, loader(settings), self.metrics)
+        self.pipeline = Pipeline(
+            self.models,
+            self.results,
+            self.images,
+            self.metrics,
+            threads=settings.threads,
+            max_waiting=settings.max_waiting,
+            deadline_seconds=settings.deadline_seconds,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to load models and to watch; returns at once, `/readyz` tells when it is done."""
+        settings = self.settings
+        self._tasks = [
+            asyncio.create_task(self._follow_registry()),
+            asyncio.create_task(_repeat(self.store_answers, settings.reload_seconds)),
+            asyncio.create_task(_repeat(self._sweep, settings.sweep_seconds)),
+        ]
+
+    async def stop(self) -> None:
+        """Stop watching, let the readings at work end, and close everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.pipeline.close)
+        self.models.close()
+        await self.results.close()
+
+    async def store_answers(self) -> bool:
+        """Whether the store of readings answers; the metric follows."""
+        try:
+            await self.results.ping()
+        except StoreUnavailable:
+            self.metrics.store_up.set(0)
+            return False
+        self.metrics.store_up.set(1)
+        return True
+
+    async def _follow_registry(self) -> None:
+        await asyncio.to_thread(self.models.seed, self.settings.models_dir)
+        await _repeat(lambda: asyncio.to_thread(self.models.refresh), self.settings.reload_seconds)
+
+    async def _sweep(self) -> None:
+        age = timedelta(days=self.settings.image_retention_days)
+        deleted = await asyncio.to_thread(self.images.sweep, age)
+        if deleted:
+            log.info("swept", images=deleted)
+
+
+async def _repeat(action: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """Do it now and then again after each pause; a failure is logged and tried again."""
+    while True:
+        try:
+            await action()
+        except Exception as error:  # noqa: BLE001 - a watcher that dies is a watcher too few
+            log.error("background", kind=type(error).__qualname__)  # noqa: TRY400
+        await asyncio.sleep(seconds)
+
+
+def get_service(request: Request) -> Service:
+    """The service of the application that a request came to."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+ServiceDependency = Annotated[Service, Depends(get_service)]

@@ -1,0 +1,68 @@
+"""What the service needs to know about where it runs; nothing else here reads the environment."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on; fewer than the machine has where it is confined."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Settings of inference_service, each from `SIGHTLINE_INFERENCE_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIGHTLINE_INFERENCE_",
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+    )
+
+    redis_url: SecretStr
+    """Where readings are stored: `unix:///path`, `redis://` or `rediss://`, with the password if
+    there is one. It has no default, so that no reading lands in a Redis that happens to run."""
+    registry_dir: Path = Path(".run/registry")
+    """The registry: which version of each disease is live. Outside the checkout, as it changes."""
+    models_dir: Path = Path("models")
+    """The artifacts that ship, read-only; what the registry lacks of them is copied at start."""
+    catalogue_dir: Path | None = None
+    """Another folder of disease files, in place of the catalogue that ships."""
+    image_dir: Path = Path(".run/images")
+    """Where the checked, de-identified images are kept; Redis holds no pixels."""
+    image_retention_days: Annotated[float, Field(gt=0, le=36500)] = 30.0
+    """How long an image is kept; its reading stays. No longer than the people who may look at a
+    reading again need it, because it is the image of a patient."""
+    sweep_seconds: Annotated[float, Field(gt=0, le=86400)] = 3600.0
+    """How often images past their retention time are deleted."""
+    patient_reference_key_file: Path = Path(".run/patient_reference.key")
+    """Key of the hash that stands in for a patient reference; made on the first start, readable
+    by its owner only. Keep it with the data: with another key, no old reference is found again."""
+    engine: Literal["openvino", "keras"] = "openvino"
+    """What runs the models. `keras` is the reference, slow, and needs Keras and a backend."""
+    precision: Literal["f32", "bf16", "f16"] = "f32"
+    """Precision of the arithmetic. Below f32 it is used only for an artifact whose card records
+    that it passed the comparison with f32; every other artifact stays at f32."""
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=usable_cores)
+    """Readings made at once, one core each; more than the cores would only slow each other."""
+    max_waiting: Annotated[int, Field(ge=0, le=10_000)] = 32
+    """Readings that may wait for a thread, uploads included. One more is refused at once with
+    503, which is kinder than a queue nobody sees the end of, and bounds the memory."""
+    upload_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long an upload may take; a slower one would hold its place in the queue for good."""
+    deadline_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long a reading may take from its upload's end; after that the caller has given up."""
+    reload_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
+    """How often the registry is asked for a change and Redis for a sign of life."""
+    conversion_cache_dir: Path = Path(".run/converted")
+    """Graphs made here from artifacts that came without one, by the digest of the artifact."""
+    conversion_seconds: Annotated[float, Field(gt=0, le=3600)] = 180.0
+    """How long such a conversion may take, in a process of its own."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe line that is logged."""

@@ -1,0 +1,87 @@
+"""A disease as the API shows it: the catalogue's words and the live model's figures."""
+
+from diagnosis.catalogue import Disease
+from diagnosis.contracts import (
+    ClassView,
+    DemoImageView,
+    DiseaseView,
+    ModelView,
+    OperatingPointView,
+)
+from diagnosis.errors import ModelRefused, ModelUnavailable
+from inference_service.loading import LiveModel
+from inference_service.models import Models
+from inference_service.reading import class_names
+
+
+def disease_view(models: Models, disease: Disease) -> DiseaseView:
+    """What the API says about one disease at the moment."""
+    entry = models.entry(disease.id)
+    live = entry if isinstance(entry, LiveModel) else None
+    if live is not None:
+        status, detail = "live", "A model answers for this disease."
+    elif entry is not None:
+        status, detail = "unavailable", _sentences(ModelRefused())
+    elif models.loaded:
+        status, detail = "no_model", _sentences(ModelUnavailable())
+    else:
+        status, detail = "unavailable", "The models are still being loaded. Try again in a moment."
+    return DiseaseView.model_validate(
+        {
+            "id": disease.id,
+            "name": disease.name,
+            "modality": disease.modality,
+            "summary": disease.summary,
+            "intended_use": disease.intended_use,
+            "suitable_image": disease.suitable_image,
+            "maturity": disease.maturity,
+            "classes": _classes(disease, live),
+            "finding": disease.finding,
+            "status": status,
+            "status_detail": detail,
+            "model": None if live is None else _model(live),
+        }
+    )
+
+
+def _sentences(error: ModelUnavailable) -> str:
+    return f"{error.detail} {error.remedy}"
+
+
+def _classes(disease: Disease, live: LiveModel | None) -> tuple[ClassView, ...]:
+    if disease.classes or live is None:
+        return tuple(
+            ClassView(id=one.id, name=one.name, sentence=one.sentence) for one in disease.classes
+        )
+    # The catalogue leaves the classes to the card, which has no sentence about them.
+    names = class_names(disease, live.card)
+    return tuple(ClassView(id=key, name=name, sentence="") for key, name in names.items())
+
+
+def _model(live: LiveModel) -> ModelView:
+    card = live.card
+    return ModelView(
+        version=card.version,
+        digest=card.files.keras.digest,
+        trained_on=card.population.description,
+        operating_points=tuple(
+            OperatingPointView(
+                name=point.name,
+                threshold=point.threshold,
+                sensitivity=point.sensitivity,
+                specificity=point.specificity,
+            )
+            for point in card.operating_points
+        ),
+        figures=card.evaluation.figures,
+        evaluated_on=f"{card.evaluation.dataset} ({card.evaluation.images} images)",
+        demo_images=tuple(
+            DemoImageView(
+                name=demo.file,
+                class_id=demo.class_id,
+                url=f"/api/v1/diseases/{card.disease}/demo-images/{demo.file}",
+            )
+            for demo in card.demo_images
+        ),
+        licence=card.licence,
+    )

@@ -1,0 +1,120 @@
+"""The API keeps to its description, whatever is sent to it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import Case
+
+from diagnosis import errors
+from diagnosis.errors import SightlineError
+from diagnosis.results import MemoryResults
+from inference_service.app import create_app
+from tests.fixtures.live_service import settings_in
+from tests.fixtures.ports import free_port
+from tests.inference_service.pictures import BRIGHT
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[httpx.Client]:
+    """A client of a service on a port of its own, with a reading in it."""
+    folder = tmp_path_factory.mktemp("contracts")
+    app = create_app(settings_in(folder, models_dir=artifacts), results=MemoryResults())
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    transport = httpx.HTTPTransport(retries=8)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport) as client:
+        until = time.monotonic() + 20
+        while client.get("/readyz").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        made = client.post(
+            "/api/v1/diseases/chest_xray_pneumonia/predictions", files={"image": BRIGHT}
+        )
+        assert made.status_code == 201
+        yield client
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def api_schema(client: httpx.Client) -> Any:
+    return schemathesis.openapi.from_url(str(client.base_url.join("/api/v1/openapi.json")))
+
+
+OPERATIONS = (
+    "GET /api/v1/diseases",
+    "GET /api/v1/diseases/{disease}",
+    "GET /api/v1/diseases/{disease}/demo-images/{name}",
+    "POST /api/v1/diseases/{disease}/predictions",
+    "GET /api/v1/predictions",
+    "GET /api/v1/predictions/{prediction_id}",
+    "DELETE /api/v1/predictions/{prediction_id}",
+    "GET /api/v1/predictions/{prediction_id}/image",
+)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_answer_is_one_that_is_described(api_schema: Any, name: str) -> None:
+    """Status, media type and body of every answer; and none is a failure of ours."""
+    method, path = name.split()
+
+    @seed(20250101)
+    @settings(
+        max_examples=8,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=api_schema[path][method].as_strategy())
+    def keeps_its_word(case: Case) -> None:
+        response = case.call()
+        assert response.status_code < 500
+        case.validate_response(response)
+
+    keeps_its_word()
+
+
+def test_the_description_is_whole(client: httpx.Client) -> None:
+    document = client.get("/api/v1/openapi.json").json()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    operations = {
+        f"{method.upper()} {path}": one
+        for path, methods in document["paths"].items()
+        for method, one in methods.items()
+    }
+    assert set(operations) == set(OPERATIONS)
+    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    for operation in operations.values():
+        assert operation["summary"]
+        assert "500" in operation["responses"]
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert response["content"] == {"application/problem+json": problem}
+
+
+def test_every_refusal_of_an_image_is_described(client: httpx.Client) -> None:
+    document = client.get("/api/v1/openapi.json").json()
+    responses = document["paths"]["/api/v1/diseases/{disease}/predictions"]["post"]["responses"]
+    for kind in vars(errors).values():
+        if (
+            isinstance(kind, type)
+            and issubclass(kind, errors.ImageRefused | errors.ModelUnavailable)
+            and kind is not errors.ImageRefused
+        ):
+            refusal: type[SightlineError] = kind
+            assert f"`{refusal.code}`" in responses[str(refusal.status)]["description"]
+
+
+def test_the_documentation_pages_are_not_ours(client: httpx.Client) -> None:
+    for path in ("/docs", "/redoc", "/openapi.json"):
+        assert client.get(path).status_code == 404

@@ -1,0 +1,161 @@
+"""OpenVINO and the Keras reference give the same answers, for every artifact there is."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diagnosis.artifacts import Card, VerifiedArtifact, open_artifact
+from diagnosis.catalogue import disease
+from diagnosis.errors import ArtifactRefused
+from diagnosis.images import read_image
+from diagnosis.judgement import probabilities
+from inference_service.engines import Engine, make_engine
+from inference_service.loading import proved
+from tests.fixtures.live_service import DISEASE
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "models").glob("*/*/card.json"))
+
+#: Runs the reference in a process of its own: TensorFlow stays out of this one.
+REFERENCE = """
+import sys
+import numpy as np
+from inference_service.engines.keras_engine import KerasEngine
+engine = KerasEngine(open(sys.argv[1], "rb").read())
+np.save(sys.argv[3], engine.predict(np.load(sys.argv[2])))
+"""
+
+
+def inputs(artifact: VerifiedArtifact) -> np.ndarray:
+    """The demo images and some noise, as a batch."""
+    card = artifact.card
+    arrays = []
+    for data in artifact.demo_images.values():
+        image = read_image(data, decode_at_least=card.preprocessing.decode_at_least)
+        arrays.append(card.preprocessing.apply(image.pixels))
+    noise = np.random.default_rng(5).integers(0, 256, (4, 300, 280), dtype=np.uint8)
+    arrays += [card.preprocessing.apply(one) for one in noise]
+    return np.stack(arrays)
+
+
+def reference(artifact: VerifiedArtifact, batch: np.ndarray, folder: Path) -> np.ndarray:
+    """What Keras on TensorFlow answers."""
+    (folder / "model.keras").write_bytes(artifact.keras)
+    np.save(folder / "in.npy", batch)
+    names = [str(folder / name) for name in ("model.keras", "in.npy", "out.npy")]
+    subprocess.run(
+        [sys.executable, "-c", REFERENCE, *names],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
+    return np.asarray(np.load(folder / "out.npy"))
+
+
+def openvino(artifact: VerifiedArtifact, cache: Path) -> Engine:
+    return make_engine(
+        "openvino", artifact, threads=2, conversion_cache=cache, conversion_seconds=120
+    )
+
+
+def agree(artifact: VerifiedArtifact, engine: Engine, folder: Path) -> None:
+    batch = inputs(artifact)
+    expected = probabilities(reference(artifact, batch, folder), artifact.card)
+    together = probabilities(engine.predict(batch), artifact.card)
+    assert together == pytest.approx(expected, abs=1e-3)
+    alone = [probabilities(engine.predict(one[np.newaxis]), artifact.card)[0] for one in batch]
+    assert np.stack(alone) == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_tiny_artifact(artifacts: Path, tmp_path: Path) -> None:
+    artifact = open_artifact(artifacts / DISEASE / "1")
+    engine = openvino(artifact, tmp_path / "cache")
+    agree(artifact, engine, tmp_path)
+    assert not (tmp_path / "cache").exists()
+    assert engine.precision == "f32"
+
+
+@pytest.mark.skipif(not SHIPPED, reason="models/ is empty: `trainer publish` fills it")
+@pytest.mark.parametrize("card", SHIPPED, ids=lambda path: "-".join(path.parts[-3:-1]))
+def test_what_ships(card: Path, tmp_path: Path) -> None:
+    artifact = open_artifact(card.parent)
+    engine = openvino(artifact, tmp_path / "cache")
+    assert artifact.card.golden, "a shipped artifact has golden outputs"
+    proved(disease(artifact.card.disease), artifact, engine)
+    agree(artifact, engine, tmp_path)
+
+
+def test_an_artifact_without_a_graph_is_converted_once(artifacts: Path, tmp_path: Path) -> None:
+    whole = open_artifact(artifacts / DISEASE / "1")
+    bare = VerifiedArtifact(whole.card, whole.keras, None, None, whole.demo_images)
+    cache = tmp_path / "cache"
+    agree(bare, openvino(bare, cache), tmp_path)
+    [place] = cache.iterdir()
+    assert place.name == whole.digest.removeprefix("sha256:")
+    assert len(json.loads((place / "digests.json").read_text())) == 2
+    made = {path.name: path.stat().st_mtime_ns for path in place.iterdir()}
+    openvino(bare, cache)
+    assert {path.name: path.stat().st_mtime_ns for path in place.iterdir()} == made
+    # A cache that lost a byte is made again, not believed.
+    graph = place / "model.bin"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\x07")
+    proved(disease(DISEASE), bare, openvino(bare, cache))
+
+
+def test_a_conversion_that_takes_too_long_or_fails_is_refused(
+    artifacts: Path, tmp_path: Path
+) -> None:
+    whole = open_artifact(artifacts / DISEASE / "1")
+    bare = VerifiedArtifact(whole.card, whole.keras, None, None, {})
+    with pytest.raises(ArtifactRefused) as refused:
+        make_engine("openvino", bare, conversion_cache=tmp_path, conversion_seconds=0.01)
+    assert "more than 0.01 s" in str(refused.value.cause)
+    broken = VerifiedArtifact(whole.card, b"PK nonsense", None, None, {})
+    with pytest.raises(ArtifactRefused) as refused:
+        make_engine("openvino", broken, conversion_cache=tmp_path, conversion_seconds=120)
+    assert "the conversion failed" in str(refused.value.cause)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lower_precision_is_used_only_where_the_card_allows_it(
+    artifacts: Path, tmp_path: Path
+) -> None:
+    artifact = open_artifact(artifacts / DISEASE / "1")
+
+    def precision(card: Card) -> str:
+        changed = VerifiedArtifact(card, artifact.keras, artifact.ir_xml, artifact.ir_bin, {})
+        engine = make_engine(
+            "openvino", changed, precision="bf16", conversion_cache=tmp_path, conversion_seconds=1
+        )
+        return engine.precision
+
+    assert precision(artifact.card) == "f32"
+    for allowed in (True, False):
+        check = {
+            "allowed": allowed,
+            "images": 1,
+            "largest_probability_change": 0.0,
+            "flipped_decisions": 0,
+            "auc_change": 0.0,
+        }
+        text = json.loads(artifact.card.to_json()) | {"precisions": {"bf16": check}}
+        card = Card.from_json(json.dumps(text).encode())
+        assert precision(card) == ("bf16" if allowed else "f32")
+
+
+def test_a_graph_of_another_shape_is_refused(artifacts: Path, tmp_path: Path) -> None:
+    artifact = open_artifact(artifacts / DISEASE / "1")
+    three = artifact.card.model_copy(update={"classes": (*artifact.card.classes,) * 2})
+    with pytest.raises(ArtifactRefused, match="checks"):
+        openvino(
+            VerifiedArtifact(three, artifact.keras, artifact.ir_xml, artifact.ir_bin, {}), tmp_path
+        )
+    with pytest.raises(ArtifactRefused, match="checks"):
+        openvino(VerifiedArtifact(artifact.card, artifact.keras, b"<net/>", b"", {}), tmp_path)

@@ -1,0 +1,79 @@
+"""What a reading says beside its figures."""
+
+import numpy as np
+import pytest
+
+from diagnosis.artifacts import Card
+from diagnosis.catalogue import Modality, catalogue
+from diagnosis.images import CheckedImage
+from inference_service.problems import FieldRefused
+from inference_service.reading import DICOM_MODALITIES, choose_point, notices
+from tests.diagnosis.test_judgement import card as plain_card
+
+DISEASE = catalogue()["chest_xray_pneumonia"]
+
+
+def image(modality: str | None = None, age: float | None = None) -> CheckedImage:
+    return CheckedImage(
+        pixels=np.zeros((16, 16), np.uint8),
+        width=16,
+        height=16,
+        source_format="dicom",
+        clean=b"x",
+        media_type="image/png",
+        digest="sha256:" + "0" * 64,
+        modality=modality,
+        patient_age_years=age,
+    )
+
+
+def card(low: float | None, high: float | None) -> Card:
+    found = plain_card()
+    population = found.population.model_copy(update={"age_years_min": low, "age_years_max": high})
+    return found.model_copy(update={"population": population})
+
+
+@pytest.mark.parametrize("age", [None, 1.0, 3.5, 5.0, 5.9])
+def test_a_patient_of_the_population_gets_no_notice(age: float | None) -> None:
+    assert notices(DISEASE, card(1, 5), image(age=age)) == ()
+
+
+@pytest.mark.parametrize("age", [0.25, 0.99, 6.0, 63.0])
+def test_a_patient_outside_it_gets_one_that_does_not_tell_the_age(age: float) -> None:
+    [notice] = notices(DISEASE, card(1, 5), image(age=age))
+    assert notice.code == "age-outside-population"
+    assert "1 to 5 years" in notice.detail
+    assert f"{age:g}" not in notice.detail.replace("1 to 5", "")
+
+
+def test_a_population_open_to_one_side() -> None:
+    assert notices(DISEASE, card(18, None), image(age=90)) == ()
+    assert "from 18 years" in notices(DISEASE, card(18, None), image(age=17.9))[0].detail
+    assert "up to 18 years" in notices(DISEASE, card(None, 18), image(age=19))[0].detail
+    assert notices(DISEASE, card(None, None), image(age=19)) == ()
+
+
+@pytest.mark.parametrize("modality", [None, "CR", "DX", "OT"])
+def test_a_fitting_modality_gets_no_notice(modality: str | None) -> None:
+    assert notices(DISEASE, card(None, None), image(modality)) == ()
+
+
+def test_a_modality_that_contradicts_the_disease_gets_one() -> None:
+    [notice] = notices(DISEASE, card(None, None), image("MR"))
+    assert notice.code == "modality-mismatch"
+    assert "MR" in notice.detail
+    assert notices(catalogue()["brain_mri_tumour"], card(None, None), image("MR")) == ()
+
+
+def test_every_modality_of_the_catalogue_has_its_dicom_modalities() -> None:
+    assert set(DICOM_MODALITIES) == set(Modality.__args__)  # type: ignore[attr-defined]
+
+
+def test_the_operating_point() -> None:
+    assert choose_point(plain_card(), None) == plain_card().operating_points[0]
+    with pytest.raises(FieldRefused, match="balanced"):
+        choose_point(plain_card(), "rule_in")
+    without = plain_card().model_copy(update={"finding": None, "operating_points": ()})
+    assert choose_point(without, None) is None
+    with pytest.raises(FieldRefused, match="none"):
+        choose_point(without, "balanced")
