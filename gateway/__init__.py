@@ -1,0 +1,1 @@
+"""The one public door: the proxy's configuration, and the local stack behind it."""

@@ -1,0 +1,130 @@
+"""The proxy's configuration: one template, one set of variables.
+
+The same template serves `make run`, the tests and the servers; they differ in `NginxVariables`.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from gateway.proxy_problems import PROXY_PROBLEMS
+
+TEMPLATES = Path(__file__).parent / "nginx"
+TEMPLATE = "nginx.conf.j2"
+
+#: Characters that would end a quoted string of Nginx's, or be read by it as a variable.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\"'\\$;{}]")
+
+
+def _harmless(value: str) -> str:
+    if _UNSAFE.search(value):
+        raise ValueError("holds a character that has a meaning in an Nginx configuration")
+    return value
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path: Nginx reads others from its own folder")
+    _harmless(str(path))
+    return path
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+#: `unix:/absolute/path` or `host:port`.
+Upstream = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(unix:/[^:]+|[A-Za-z0-9.\-]+:[0-9]{1,5}|\[[0-9a-f:]+\]:[0-9]{1,5})$"
+    ),
+    AfterValidator(_harmless),
+]
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-_\[\]:*]+$")]
+Seconds = Annotated[int, Field(ge=1, le=3600)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_\-]*$")]
+#: A header's value between double quotes: no quotes, no line ends, nothing Nginx would expand.
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ;:'=()*,/.\-]+$")]
+
+ERROR_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class NginxVariables(BaseModel):
+    """Everything that differs between the places where the proxy runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    listen_address: Annotated[str, StringConstraints(pattern=r"^[0-9a-f.:\[\]]+$")] = "127.0.0.1"
+    """The address to listen on; loopback unless somebody decides otherwise."""
+    listen_port: int = Field(ge=1, le=65535)
+    server_names: tuple[HostName, ...] = ("localhost", "127.0.0.1")
+    """The host names that are served; others get 421, so that no foreign page reaches this one
+    through a name of its own that points here. Empty: every name is served."""
+    web_upstream: Upstream
+    """Where web_ui listens."""
+    inference_upstream: Upstream
+    """Where inference_service listens."""
+    static_dir: Folder
+    """Served under /static/; built assets with hashed names lie in its folder dist/assets."""
+    error_pages_dir: Folder
+    """Holds `<status>.html` for every answer that Nginx gives by itself."""
+    run_dir: Folder
+    """Where nginx.pid lies."""
+    log_dir: Folder
+    """Where access.log lies."""
+    temp_dir: Folder
+    """Where a large upload waits until it is whole; readable by the proxy's user alone."""
+    worker_user: Name | None = None
+    """The user of the workers where the master is root; None where it is not."""
+    worker_processes: Annotated[int, Field(ge=1, le=128)] = 1
+    worker_connections: Annotated[int, Field(ge=64, le=65536)] = 1024
+    body_limit_bytes: int = Field(default=26 * 1024 * 1024, ge=1024)
+    """Larger bodies get 413 from Nginx. A little above the largest image with its form around
+    it, so that the service itself answers for an image that is just too large."""
+    requests_per_second: int = Field(default=200, ge=1)
+    """Requests a second and client address, before 429."""
+    requests_burst: int = Field(default=400, ge=1)
+    uploads_per_second: int = Field(default=50, ge=1)
+    """POST requests a second and client address, before 429."""
+    uploads_burst: int = Field(default=100, ge=1)
+    header_timeout: Seconds = 10
+    """Seconds for a client to send its headers."""
+    body_timeout: Seconds = 15
+    """Seconds that may pass between two parts of a client's upload."""
+    send_timeout: Seconds = 15
+    """Seconds that may pass between two reads of a client that takes an answer."""
+    connect_timeout: Seconds = 2
+    """Seconds to reach a service."""
+    answer_timeout: Seconds = 35
+    """Seconds for a service to answer; a reading is refused by the service after 30."""
+    static_policy: HeaderValue = ERROR_PAGE_POLICY
+    """The Content-Security-Policy of whatever does not bring one: files, API, error pages."""
+
+
+def render(variables: NginxVariables) -> str:
+    """The text of nginx.conf for these variables.
+
+    Raises:
+        jinja2.UndefinedError: the template names a variable that does not exist.
+    """
+    # Not HTML: what could be dangerous in an Nginx configuration is refused by the variables.
+    environment = Environment(  # noqa: S701
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["quoted"] = _quoted
+    return environment.get_template(TEMPLATE).render(
+        variables.model_dump(), problems=PROXY_PROBLEMS
+    )
+
+
+def _quoted(text: str) -> str:
+    """`text` as a single-quoted string of Nginx's; variables in it are still expanded."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

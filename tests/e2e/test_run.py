@@ -1,0 +1,103 @@
+"""`gateway run`, which is `make run` once everything is installed."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.settings import PROJECT
+from gateway.stack import check_port
+from tests.fixtures.leftovers import end_leftovers, processes_of
+from tests.fixtures.ports import free_port
+from tests.fixtures.stack import need_pages
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
+
+SECONDS = 60.0
+
+
+class Run:
+    """The command in a process group of its own, as a terminal runs it."""
+
+    def __init__(self, run_dir: Path, models: Path) -> None:
+        self.run_dir = run_dir
+        self.port = free_port()
+        self.output = run_dir.parent / "output"
+        self.command = [
+            *(sys.executable, "-m", "gateway.cli", "run"),
+            *("--port", str(self.port), "--run-dir", str(run_dir)),
+        ]
+        self.environment = os.environ | {"SIGHTLINE_GATEWAY_MODELS_DIR": str(models)}
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=PROJECT,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def await_ready(self) -> None:
+        deadline = time.monotonic() + SECONDS
+        while "READY" not in self.said():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.1)
+
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")
+
+
+@pytest.fixture
+def run(models_dir: Path) -> Iterator[Run]:
+    need_pages()
+    with tempfile.TemporaryDirectory(prefix="run-") as folder:
+        one = Run(Path(folder) / "run", models_dir)
+        try:
+            one.await_ready()
+            yield one
+        finally:
+            if one.process.poll() is None:
+                one.process.kill()
+                one.process.wait()
+            left = end_leftovers(Path(folder))
+        assert left == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_when_it_is_ready_and_stops_without_a_trace(
+    run: Run, number: signal.Signals
+) -> None:
+    assert f"READY: open http://127.0.0.1:{run.port}" in run.said()
+    assert httpx.get(f"http://127.0.0.1:{run.port}/", trust_env=False).status_code == 200
+    os.killpg(run.process.pid, number)
+    assert run.process.wait(15) == 0, run.said()
+    assert processes_of(run.run_dir) == {}
+    assert list(run.run_dir.rglob("*.sock")) == []
+    check_port(run.port)
+
+
+def test_a_second_one_from_the_same_folder_says_so(run: Run) -> None:
+    second = subprocess.run(
+        run.command, cwd=PROJECT, env=run.environment, capture_output=True, text=True, check=False
+    )
+    assert second.returncode == 1
+    assert f"already runs from {run.run_dir} on http://127.0.0.1:{run.port}" in second.stderr
+    assert httpx.get(f"http://127.0.0.1:{run.port}/", trust_env=False).status_code == 200
+
+
+def test_when_one_process_dies_all_stop_and_it_is_named(run: Run) -> None:
+    redis = [n for n, command in processes_of(run.run_dir).items() if "redis.sock" in command]
+    assert len(redis) == 1
+    os.kill(redis[0], signal.SIGKILL)
+    assert run.process.wait(15) == 1
+    assert "redis ended by itself, so all was stopped." in run.said()
+    assert processes_of(run.run_dir) == {}

@@ -1,0 +1,197 @@
+"""The real Nginx with the real template, in front of two small servers on unix sockets."""
+
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.proxy_problems import PROXY_PROBLEMS
+from gateway.rendering import NginxVariables, render
+from gateway.servers import Server, ServerNotFound, find_nginx
+from tests.fixtures.ports import free_port
+
+SLOW_SECONDS = 3.0
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with what arrived; some paths misbehave, as services sometimes do."""
+
+    protocol_version = "HTTP/1.1"
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path.endswith("/hangs-up"):
+            self.close_connection = True
+            return
+        if self.path.endswith("/slow"):
+            time.sleep(SLOW_SECONDS)
+        status = 503 if self.path.endswith("/busy") else 200
+        seen = {
+            "service": self.server.name,  # type: ignore[attr-defined]
+            "method": self.command,
+            "path": self.path,
+            "headers": {name.lower(): value for name, value in self.headers.items()},
+            "body": len(body),
+            "filler": "x" * 2000,
+        }
+        answer = json.dumps(seen).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.send_header("x-request-id", "the-service's-own")
+        self.send_header("referrer-policy", "unsafe-url")
+        if status == 503:
+            self.send_header("retry-after", "77")
+        if self.path.endswith("/page"):
+            self.send_header("content-security-policy", "default-src 'self'")
+            self.send_header("cache-control", "private")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the tests look at the answers."""
+
+    def address_string(self) -> str:
+        return "unix"
+
+
+class EchoServer(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        super().__init__(str(path), Echo)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nginx hangs up on the slow answer; that is the test."""
+
+
+class Proxy:
+    """One running Nginx; `variables` changes what the template gets."""
+
+    def __init__(self, nginx: Server, folder: Path, **variables: Any) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.static = folder / "static"
+        self.errors = folder / "errors"
+        (self.static / "dist" / "assets").mkdir(parents=True)
+        self.errors.mkdir()
+        (folder / "temp").mkdir()
+        (self.static / "dist" / "assets" / "app-1a2b3c.js").write_text("// " + "x" * 3000)
+        (self.static / "dist" / "favicon.svg").write_text("<svg/>")
+        for problem in PROXY_PROBLEMS:
+            (self.errors / f"{problem.status}.html").write_text(
+                f"<h1>page of {problem.status}</h1>"
+            )
+        self.variables = NginxVariables.model_validate(
+            {
+                "listen_port": self.port,
+                "web_upstream": f"unix:{folder}/web.sock",
+                "inference_upstream": f"unix:{folder}/inference.sock",
+                "static_dir": self.static,
+                "error_pages_dir": self.errors,
+                "run_dir": folder,
+                "log_dir": folder,
+                "temp_dir": folder / "temp",
+                "worker_user": "root" if folder.owner() == "root" else None,
+            }
+            | variables
+        )
+        configuration = folder / "nginx.conf"
+        configuration.write_text(render(self.variables))
+        self.command = [
+            str(nginx.binary),
+            *("-p", str(folder), "-e", "stderr", "-c", str(configuration)),
+        ]
+        self.environment = nginx.environment
+        self.log = (folder / "stderr").open("wb")
+        self.process = subprocess.Popen(self.command, stderr=self.log, env=self.environment)
+        self._await_port()
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=20, trust_env=False
+        )
+
+    def _await_port(self) -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        pytest.fail("Nginx did not start: " + (self.folder / "stderr").read_text())
+
+    def raw(self, request: bytes) -> bytes:
+        """The whole answer to these bytes, which need not be HTTP."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+            connection.sendall(request)
+            parts = []
+            while part := connection.recv(65536):
+                parts.append(part)
+        return b"".join(parts)
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The lines of the access log."""
+        lines = (self.folder / "access.log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(10)
+        self.log.close()
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Server:
+    """The installed Nginx."""
+    if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
+        pytest.skip("no Nginx: `apt-get install nginx-light`")
+    try:
+        return find_nginx(Path("/nonexistent"))
+    except ServerNotFound as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def start_proxy(nginx: Server) -> Iterator[Callable[..., Proxy]]:
+    """Start a proxy with other variables; `services=False` leaves nothing behind it."""
+    with ExitStack() as stack:
+
+        def start(*, services: bool = True, **variables: Any) -> Proxy:
+            # Not pytest's own folder: its path can be longer than a socket's may be.
+            root = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxy-"))
+            folder = Path(root)
+            if services:
+                for name in ("web", "inference"):
+                    server = stack.enter_context(EchoServer(folder / f"{name}.sock", name))
+                    threading.Thread(
+                        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+                    ).start()
+                    stack.callback(server.shutdown)
+            proxy = Proxy(nginx, folder, **variables)
+            stack.callback(proxy.stop)
+            return proxy
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def proxy(start_proxy: Callable[..., Proxy]) -> Proxy:
+    """A proxy as the template makes it by default, but for limits no test should meet."""
+    return start_proxy(requests_burst=10_000, uploads_burst=10_000)

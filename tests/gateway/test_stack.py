@@ -1,0 +1,148 @@
+"""The places of a stack, and the reasons it does not start."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Settings, child_environment
+from gateway.stack import (
+    MAX_SOCKET_PATH,
+    CannotStart,
+    Places,
+    check_port,
+    nginx_variables,
+    processes,
+    redis_configuration,
+    sole_run,
+)
+from tests.fixtures.ports import free_port
+
+
+def test_everything_lies_under_the_run_folder(tmp_path: Path) -> None:
+    places = Places(tmp_path, tmp_path / "sockets")
+    for path in (places.redis, places.images, places.registry, places.nginx, places.web_socket):
+        assert path.is_relative_to(tmp_path)
+
+
+def test_a_path_too_long_for_a_socket_gets_a_private_folder(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 90) / "run"
+    places = Places.under(deep)
+    assert len(os.fsencode(places.inference_socket)) <= MAX_SOCKET_PATH
+    assert places.redis.is_relative_to(deep)
+    assert Places.under(deep).sockets == places.sockets
+    assert Places.under(deep / "other").sockets != places.sockets
+    places.prepare()
+    assert stat.S_IMODE(places.sockets.stat().st_mode) == 0o700
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(places.inference_socket))
+    places.tidy()
+    assert not places.sockets.exists()
+
+
+def test_a_folder_of_somebody_else_is_not_used_for_sockets(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "sockets").symlink_to(elsewhere)
+    with pytest.raises(CannotStart, match="belongs to somebody else"):
+        Places(tmp_path, tmp_path / "sockets").prepare()
+
+
+def test_sockets_left_behind_are_removed_and_data_is_not(tmp_path: Path) -> None:
+    places = Places(tmp_path, tmp_path / "sockets")
+    places.prepare()
+    places.redis_socket.touch()
+    kept = places.redis / "appendonly.aof"
+    kept.touch()
+    places.prepare()
+    assert not places.redis_socket.exists()
+    assert kept.exists()
+    assert stat.S_IMODE(places.images.stat().st_mode) == 0o700
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotStart, match=rf"Port {port} is taken.*make run PORT="):
+            check_port(port)
+    check_port(free_port())
+
+
+def test_two_stacks_do_not_share_a_run_folder(tmp_path: Path) -> None:
+    """The lock is one of processes, so the second is one."""
+    places = Places.under(tmp_path)
+    command = [sys.executable, "-m", "gateway.cli", "run", "--run-dir", tmp_path]
+    with sole_run(places, 8123):
+        second = subprocess.run(
+            [*command, "--port", str(free_port())], capture_output=True, text=True, check=False
+        )
+    assert second.returncode == 1
+    assert f"already runs from {tmp_path} on http://127.0.0.1:8123" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+    with sole_run(places, 8124):
+        assert (tmp_path / "lock").read_text() == "8124\n"
+
+
+def test_the_command_says_that_the_port_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = subprocess.run(
+            [
+                *(sys.executable, "-m", "gateway.cli", "run"),
+                *("--run-dir", tmp_path, "--port", str(port)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Port {port} is taken by another program;")
+    assert not (tmp_path / "redis").exists()
+
+
+def test_render_nginx_prints_what_the_stack_would_use(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [
+            *(sys.executable, "-m", "gateway.cli", "render-nginx"),
+            *("--run-dir", tmp_path, "--port", "8234"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "listen 127.0.0.1:8234 default_server;" in shown
+    assert f'server "unix:{Places.under(tmp_path).web_socket}";' in shown
+
+
+def test_a_child_inherits_nothing_it_was_not_meant_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
+    monkeypatch.setenv("SIGHTLINE_INFERENCE_THREADS", "1")
+    inherited = child_environment()
+    assert inherited["SIGHTLINE_INFERENCE_THREADS"] == "1"
+    assert {"AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY"}.isdisjoint(inherited)
+
+
+def test_only_the_proxy_listens_on_tcp(tmp_path: Path) -> None:
+    settings = Settings(port=8345, run_dir=tmp_path)
+    places = Places.under(tmp_path)
+    places.prepare()
+    specs = {spec.name: spec for spec in processes(settings, places)}
+    assert list(specs) == ["redis", "inference", "web", "nginx"]
+    assert "port 0\n" in redis_configuration(places)
+    for name, at in (("inference", places.inference_socket), ("web", places.web_socket)):
+        command = specs[name].command
+        assert command[command.index("--uds") + 1] == str(at)
+        assert "--port" not in command
+    assert nginx_variables(settings, places).listen_address == "127.0.0.1"
+    assert specs["inference"].environment["SIGHTLINE_INFERENCE_REDIS_URL"] == (
+        f"unix://{places.redis_socket}"
+    )

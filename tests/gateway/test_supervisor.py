@@ -1,0 +1,106 @@
+"""All processes live, or none does; and none is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.leftovers import end_leftovers
+
+DRIVER = """
+import os, sys
+from pathlib import Path
+from gateway.supervisor import ProcessSpec, Supervisor
+
+folder = Path(sys.argv[1])
+script = '''
+import pathlib, signal, sys, time
+name, seconds = sys.argv[1], float(sys.argv[2])
+def stop(*_):
+    with open("stopped", "a") as file:
+        file.write(name + " ")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+print("hello from", name, flush=True)
+pathlib.Path(name + ".up").touch()
+time.sleep(seconds)
+sys.exit(7)
+'''
+path = {"PATH": "/usr/bin:/bin"}
+specs = [
+    ProcessSpec(name, (sys.executable, "-c", script, name, seconds), path, folder)
+    for name, seconds in (pair.split("=") for pair in sys.argv[2:])
+]
+supervisor = Supervisor(specs, lambda one: one.say("all started"))
+supervisor.loop()
+print("first:", supervisor.first_to_stop, "status:", supervisor.returncode, flush=True)
+"""
+
+
+class Driven:
+    def __init__(self, folder: Path, *specs: str) -> None:
+        self.folder = folder
+        self.names = [spec.partition("=")[0] for spec in specs]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, folder, *specs],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def await_up(self) -> None:
+        deadline = time.monotonic() + 10
+        while not all((self.folder / f"{name}.up").exists() for name in self.names):
+            assert time.monotonic() < deadline, "the processes did not start"
+            time.sleep(0.02)
+
+    def finish(self) -> str:
+        output, _ = self.process.communicate(timeout=20)
+        return output
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """The processes' own folder; none may be left in it."""
+    yield tmp_path
+    assert end_leftovers(tmp_path) == []
+
+
+def test_when_one_ends_all_are_stopped_and_it_is_named(folder: Path) -> None:
+    driven = Driven(folder, "store=60", "short=0.5", "door=60")
+    output = driven.finish()
+    assert "hello from store" in output
+    assert "all started" in output
+    assert "first: short status: 7" in output
+    assert (folder / "stopped").read_text().split() == ["door", "store"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_in_order(folder: Path, number: signal.Signals) -> None:
+    driven = Driven(folder, "store=60", "service=60", "door=60")
+    driven.await_up()
+    os.killpg(driven.process.pid, number)
+    assert "first: None" in driven.finish()
+    assert (folder / "stopped").read_text().split() == ["door", "service", "store"]
+
+
+@pytest.mark.parametrize("seconds", [0.25, 0.35, 0.45, 0.6])
+def test_a_signal_while_starting_leaves_nothing(folder: Path, seconds: float) -> None:
+    driven = Driven(folder, "store=60", "service=60", "door=60")
+    time.sleep(seconds)
+    os.killpg(driven.process.pid, signal.SIGINT)
+    driven.finish()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a process to its parent")
+def test_a_killed_supervisor_leaves_nothing(folder: Path) -> None:
+    driven = Driven(folder, "store=60", "door=60")
+    driven.await_up()
+    driven.process.kill()
+    driven.finish()
+    assert end_leftovers(folder) == []
