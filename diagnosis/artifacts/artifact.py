@@ -81,6 +81,8 @@ def open_artifact(folder: Path) -> VerifiedArtifact:
 def check_against(card: Card, disease: Disease) -> None:
     """Check that a card is of this disease as the catalogue describes it.
 
+    A disease with open classes takes those of the artifact; a finding it has none.
+
     Raises:
         CardRefused: another disease, other classes, another order, or another finding.
     """
@@ -88,7 +90,7 @@ def check_against(card: Card, disease: Disease) -> None:
         raise CardRefused(cause=f"catalogue-disease: the card is of {card.disease}")
     ids = tuple(one.id for one in card.classes)
     expected = tuple(one.id for one in disease.classes)
-    if ids != expected:
+    if ids != expected and not disease.open_classes:
         raise CardRefused(
             cause=f"catalogue-classes: {', '.join(ids)} instead of {', '.join(expected)}"
         )

@@ -144,6 +144,15 @@ def test_a_card_must_fit_the_catalogue(tiny_artifact: Path) -> None:
         check_against(card.model_copy(update={"finding": "normal"}), chest)
 
 
+def test_a_disease_with_open_classes_takes_those_of_the_artifact(tiny_artifact: Path) -> None:
+    card = open_artifact(tiny_artifact).card.model_copy(
+        update={"disease": "everyday_object", "finding": None}
+    )
+    check_against(card, disease("everyday_object"))
+    with pytest.raises(CardRefused, match="catalogue-finding"):
+        check_against(card.model_copy(update={"finding": "normal"}), disease("everyday_object"))
+
+
 @pytest.mark.parametrize(
     ("rule", "change"),
     [

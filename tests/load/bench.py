@@ -1,0 +1,141 @@
+"""`make bench`: how long a reading takes, where the time goes, and how many a second.
+
+Everything is measured in one run on one machine, so that the figures can be compared with each
+other: the bare decode and network in a loop, the service on its socket, and the whole stack as
+`make run` starts it. Requests go to a stack of this program's own on 127.0.0.1 and end by
+themselves.
+"""
+
+import io
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+# The proxy's limits are for people; they would only measure themselves here.
+os.environ["SIGHTLINE_GATEWAY_UPLOADS_PER_SECOND"] = "100000"
+os.environ["SIGHTLINE_GATEWAY_UPLOADS_BURST"] = "100000"
+
+import httpx
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from diagnosis.artifacts import open_artifact
+from diagnosis.images import read_image
+from inference_service.engines.openvino_engine import OpenVinoEngine
+from inference_service.settings import usable_cores
+from tests.fixtures.stack import DISEASE, Stack, models_with_a_live_one
+
+READINGS = 60
+ADDRESS = f"/api/v1/diseases/{DISEASE}/predictions"
+SIZES = ((224, 224), (1600, 1300))
+
+
+def film(width: int, height: int, seed: int) -> bytes:
+    """A grey JPEG as smooth and as noisy as a film; it shows nobody."""
+    random = np.random.default_rng(seed)
+    rough = random.normal(120, 40, (height // 16 + 1, width // 16 + 1)).clip(0, 255)
+    smooth = Image.fromarray(rough.astype(np.uint8)).resize((width, height))
+    noisy = np.asarray(smooth, np.float32) + random.normal(0, 4, (height, width))
+    buffer = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def milliseconds(work: Callable[[bytes], object], films: list[bytes]) -> float:
+    """Median time of one call, after a few to warm up."""
+    for one in films[:5]:
+        work(one)
+    times = []
+    for one in films:
+        began = time.perf_counter()
+        work(one)
+        times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times)
+
+
+def a_second(work: Callable[[bytes], object], films: list[bytes], workers: int) -> float:
+    """Calls a second by so many workers at once."""
+    with ThreadPoolExecutor(workers) as pool:
+        began = time.perf_counter()
+        list(pool.map(work, films))
+        return len(films) / (time.perf_counter() - began)
+
+
+def post(client: httpx.Client) -> Callable[[bytes], object]:
+    """A function that makes one reading through a client."""
+
+    def one(data: bytes) -> object:
+        answer = client.post(ADDRESS, files={"image": ("film", data)})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    return one
+
+
+def main() -> None:
+    """Measure and print the two tables."""
+    console = Console()
+    cores = usable_cores()
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    models = models_with_a_live_one(folder / "models")
+    artifact = open_artifact(sorted((models / DISEASE).glob("*/"))[-1])
+    spec = artifact.card.preprocessing
+    assert artifact.ir_xml is not None
+    assert artifact.ir_bin is not None
+    engine = OpenVinoEngine(
+        artifact.ir_xml, artifact.ir_bin, card=artifact.card, precision="f32", threads=cores
+    )
+
+    def decode(data: bytes) -> object:
+        return read_image(data, decode_at_least=spec.decode_at_least).pixels
+
+    def all_but_the_service(data: bytes) -> object:
+        pixels = read_image(data, decode_at_least=spec.decode_at_least).pixels
+        return engine.predict(spec.apply(pixels)[np.newaxis])
+
+    stack = Stack(folder / "run", models)
+    stack.start()
+    try:
+        socket = httpx.HTTPTransport(uds=str(stack.places.inference_socket))
+        with (
+            httpx.Client(transport=socket, base_url="http://inference", timeout=60) as direct,
+            httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as public,
+        ):
+            for width, height in SIZES:
+                films = [film(width, height, seed) for seed in range(READINGS)]
+                ready = spec.apply(read_image(films[0]).pixels)[np.newaxis]
+                figures = {
+                    "decode": milliseconds(decode, films),
+                    "network": milliseconds(lambda _, ready=ready: engine.predict(ready), films),
+                    "decode + preprocess + network": milliseconds(all_but_the_service, films),
+                    "reading, at the service": milliseconds(post(direct), films),
+                    "reading, through Nginx": milliseconds(post(public), films),
+                }
+                whole = figures["reading, through Nginx"]
+                table = Table(title=f"One {width} x {height} film, one after the other")
+                for column in ("what", "ms (median)", "share of a reading"):
+                    table.add_column(column, justify="left" if column == "what" else "right")
+                for name, value in figures.items():
+                    table.add_row(name, f"{value:.1f}", f"{value / whole:.0%}")
+                console.print(table)
+                bare = a_second(all_but_the_service, films, cores)
+                served = a_second(post(public), films, 2 * cores)
+                console.print(
+                    f"On {cores} cores: {served:.1f} readings a second through Nginx, "
+                    f"{bare:.1f} by a bare loop: {served / bare:.0%}.\n"
+                )
+    finally:
+        stack.stop()
+        engine.close()
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""The pages in a real Chromium: reachable for everybody, quiet, and at home without scripts."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fastapi import FastAPI
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from starlette.types import Receive, Scope, Send
+
+from tests.web_ui.conftest import served
+from tests.web_ui.stand_in import BRIGHT, DARK, MIDDLE, StandIn, coloured_picture
+from web_ui.app import create_app
+from web_ui.settings import Settings
+
+DISEASE = "/diseases/chest_xray_pneumonia"
+NARROWEST = {"width": 320, "height": 640}
+
+
+class Site:
+    """The pages and the API under one address, as behind the gateway."""
+
+    def __init__(self, address: str, stand_in: StandIn) -> None:
+        self.address = address
+        self.stand_in = stand_in
+
+    def read(self, image: bytes, disease: str = "chest_xray_pneumonia") -> str:
+        """Have an image read; the path of the reading."""
+        files = {"image": ("x.png", image, "image/png")}
+        answer = httpx.post(f"{self.address}/diseases/{disease}/readings", files=files)
+        assert answer.status_code == 303
+        return answer.headers["location"]
+
+
+@pytest.fixture(scope="module")
+def site(built_assets: Path) -> Iterator[Site]:
+    """The pages in front of a stand-in, under a real uvicorn."""
+    stand_in = StandIn()
+    settings = Settings(
+        api_url="http://inference_service", static_dir=built_assets, max_upload_bytes=300_000
+    )
+    pages = create_app(settings, transport=httpx.ASGITransport(stand_in.app))
+
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        api = scope["type"] == "http" and scope["path"].startswith("/api/v1/")
+        await (stand_in.app if api else pages)(scope, receive, send)
+
+    app = FastAPI()
+    app.mount("/", both)
+    with served(app) as address:
+        yield Site(address, stand_in)
+
+
+@contextmanager
+def opened(
+    chromium: Browser, site: Site, path: str, *, refused: int = 0, **options: object
+) -> Iterator[Page]:
+    """A page in a fresh context; at the end, nothing may have been complained about.
+
+    `refused` is how many failed answers the browser may report: those the test provokes.
+    """
+    context: BrowserContext = chromium.new_context(base_url=site.address, **options)  # type: ignore[arg-type]
+    complaints: list[str] = []
+    strangers: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text) if message.type in ("error", "warning") else None
+        ),
+    )
+    page.on(
+        "request",
+        lambda request: (
+            strangers.append(request.url)
+            if urlsplit(request.url).scheme in ("http", "https")
+            and not request.url.startswith(site.address)
+            else None
+        ),
+    )
+    try:
+        page.goto(path)
+        if path == "/api-console":
+            page.wait_for_selector(".opblock")
+        yield page
+    finally:
+        context.close()
+    assert len(complaints) <= refused, complaints
+    assert strangers == []
+
+
+@pytest.fixture(scope="module")
+def addresses(site: Site) -> dict[str, str]:
+    """Every kind of page."""
+    positive = site.read(BRIGHT)
+    return {
+        "start": "/",
+        "disease": DISEASE,
+        "no model": "/diseases/skin_lesion",
+        "unavailable": "/diseases/malaria_cell",
+        "likely positive": positive,
+        "uncertain": site.read(MIDDLE),
+        "likely negative": site.read(DARK),
+        "most probable": site.read(BRIGHT, "brain_mri_tumour"),
+        "not judged": site.read(coloured_picture()),
+        "delete": f"{positive}/delete",
+        "history": "/history",
+        "filtered history": "/history?disease=chest_xray_pneumonia&class_id=pneumonia",
+        "about": "/about",
+        "api": "/api",
+        "console": "/api-console",
+        "error": "/nowhere",
+    }
+
+
+def test_axe_finds_nothing_on_any_page_in_either_theme(
+    chromium: Browser, site: Site, addresses: dict[str, str]
+) -> None:
+    axe = Axe()
+    found = {}
+    for name, path in addresses.items():
+        refused = 1 if name == "error" else 0
+        with opened(
+            chromium, site, path, color_scheme="light", reduced_motion="reduce", refused=refused
+        ) as page:
+            for details in page.locator("details").all():
+                details.evaluate("node => node.open = true")
+            whole = axe.run(page)
+            # The themes differ in their colours and in nothing else.
+            page.emulate_media(color_scheme="dark")
+            colours = axe.run(page, options={"runOnly": ["color-contrast"]})
+        if whole.violations_count or colours.violations_count:
+            found[name] = whole.generate_report() + colours.generate_report()
+    assert found == {}
+
+
+def test_every_page_fits_320_pixels_and_its_targets_a_finger(
+    chromium: Browser, site: Site, addresses: dict[str, str]
+) -> None:
+    small = """() => [...document.querySelectorAll('a, button, select, summary, [type=file]')]
+        .filter(node => node.checkVisibility({visibilityProperty: true, opacityProperty: true}))
+        .filter(node => !node.closest('p, dd, li p, .skip-link, #api-console, .visually-hidden'))
+        .map(node => [node.outerHTML.slice(0, 80), node.getBoundingClientRect()])
+        .filter(([, box]) => box.width > 1 && (box.height < 24 || box.width < 24))
+        .map(([html]) => html)"""
+    for name, path in addresses.items():
+        refused = 1 if name == "error" else 0
+        with opened(chromium, site, path, viewport=NARROWEST, refused=refused) as page:
+            beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert page.evaluate(beyond) <= 0, name
+            assert page.evaluate(small) == [], name
+
+
+def test_a_reading_without_scripts(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, "/", java_script_enabled=False) as page:
+        page.get_by_role("link", name="Pneumonia", exact=True).click()
+        expect(page.get_by_label("Choose an image")).to_be_visible()
+        page.get_by_label("Choose an image").set_input_files(
+            {"name": "Jane.png", "mimeType": "image/png", "buffer": BRIGHT}
+        )
+        page.get_by_role("button", name="Read this image").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Likely positive: Pneumonia")
+        page.get_by_role("link", name="History").click()
+        newest = page.get_by_role("list").get_by_role("link").first
+        expect(newest).to_contain_text("Likely positive: Pneumonia")
+        page.get_by_label("Disease", exact=True).select_option("skin_lesion")
+        page.get_by_role("button", name="Filter").click()
+        expect(page.get_by_text("No reading fits this choice.")).to_be_visible()
+
+
+def test_a_chosen_image_is_shown_and_read_and_its_name_stays_here(
+    chromium: Browser, site: Site
+) -> None:
+    with opened(chromium, site, DISEASE) as page:
+        page.get_by_label("Choose an image").set_input_files(
+            {"name": "Jane Doe.png", "mimeType": "image/png", "buffer": DARK}
+        )
+        expect(page.get_by_alt_text("Preview of the chosen image")).to_be_visible()
+        assert "Jane" not in page.content()
+        with page.expect_request("**/readings") as sent:
+            page.get_by_role("button", name="Read this image").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Likely negative: Pneumonia")
+        body = sent.value.post_data_buffer
+        assert body is None or b"Jane" not in body
+
+
+def test_what_a_browser_cannot_show_gets_a_placeholder_and_a_refusal_in_place(
+    chromium: Browser, site: Site
+) -> None:
+    with opened(chromium, site, DISEASE, refused=2) as page:
+        page.get_by_label("Choose an image").set_input_files(
+            {"name": "a.dcm", "mimeType": "application/dicom", "buffer": b"DICM" * 99}
+        )
+        expect(page.get_by_text("This browser cannot preview the file.")).to_be_visible()
+        page.get_by_role("button", name="Read this image").click()
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text("The file is not an image")
+        expect(alert).to_contain_text("Send a JPEG, PNG")
+        expect(page).to_have_url(f"{site.address}{DISEASE}")
+        expect(page.get_by_role("button", name="Read this image")).to_be_enabled()
+        assert Axe().run(page).violations_count == 0
+        page.get_by_role("button", name="Choose another").click()
+        expect(page.get_by_text("or drop it here")).to_be_visible()
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_sent(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, DISEASE) as page:
+        posts: list[str] = []
+        page.on("request", lambda sent: posts.append(sent.method))
+        page.get_by_label("Choose an image").set_input_files(
+            {"name": "a.png", "mimeType": "image/png", "buffer": b"1" * 300_001}
+        )
+        expect(page.get_by_role("alert")).to_contain_text("The file is too large")
+        assert "POST" not in posts
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_an_image_may_be_dropped_or_pasted(chromium: Browser, site: Site, way: str) -> None:
+    hand_over = """([way, bytes]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], 'Jane.png', {type: 'image/png'}));
+        const event = way === 'drop'
+            ? new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})
+            : new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true});
+        document.querySelector('[data-dropzone]').dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    with opened(chromium, site, DISEASE) as page:
+        assert page.evaluate(hand_over, [way, list(BRIGHT)])
+        expect(page.get_by_alt_text("Preview of the chosen image")).to_be_visible()
+        page.get_by_role("button", name="Read this image").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Likely positive: Pneumonia")
+
+
+def test_a_demo_image_is_one_press(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, DISEASE) as page:
+        page.get_by_role("button", name="Synthetic image 1").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Likely positive: Pneumonia")
+        expect(page.get_by_text("Synthetic: shows no patient")).to_be_visible()
+
+
+def test_a_lost_connection_says_so(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, DISEASE, refused=3) as page:
+        page.route("**/readings", lambda route: route.abort())
+        page.get_by_role("button", name="Synthetic image 1").click()
+        expect(page.get_by_role("alert")).to_contain_text("The image could not be sent")
+
+
+def test_a_phone_offers_its_camera(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, DISEASE, has_touch=True, is_mobile=True) as page:
+        camera = page.get_by_label("Take a photo")
+        expect(camera).to_have_attribute("capture", "environment")
+        camera.set_input_files({"name": "p.png", "mimeType": "image/png", "buffer": BRIGHT})
+        expect(page.get_by_alt_text("Preview of the chosen image")).to_be_visible()
+        page.get_by_role("button", name="Read this image").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Likely positive: Pneumonia")
+
+
+def test_the_history_filters_in_place(chromium: Browser, site: Site) -> None:
+    site.read(BRIGHT)
+    site.read(DARK)
+    with opened(chromium, site, "/history") as page:
+        page.get_by_label("Disease", exact=True).select_option("chest_xray_pneumonia")
+        expect(page).to_have_url(re.compile("disease=chest_xray_pneumonia"))
+        page.get_by_label("Most probable class").select_option("normal")
+        expect(page).to_have_url(re.compile("class_id=normal"))
+        answers = page.locator(".readings-answer")
+        expect(answers.first).to_contain_text("Likely negative")
+        for text in answers.all_inner_texts():
+            assert "Likely positive" not in text
+
+
+def test_the_theme_is_chosen_kept_and_follows_the_system_otherwise(
+    chromium: Browser, site: Site
+) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with opened(chromium, site, "/", color_scheme="dark") as page:
+        dark = page.evaluate(ground)
+        page.get_by_role("button", name="Use the light theme").click()
+        light = page.evaluate(ground)
+        assert light != dark
+        page.goto("/history")
+        assert page.evaluate(ground) == light
+        expect(page.get_by_role("button", name="Use the dark theme")).to_be_visible()
+    with opened(chromium, site, "/", color_scheme="dark", java_script_enabled=False) as page:
+        page.wait_for_selector("main")
+        assert page.locator("body").evaluate(f"() => {ground}") == dark
+
+
+def test_the_keyboard_goes_straight_to_the_content(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, DISEASE) as page:
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="All diseases")).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(page.get_by_label("Choose an image")).to_be_focused()
+
+
+def test_the_console_makes_a_call_under_the_policy(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, "/api-console") as page:
+        page.get_by_role("button", name="get /api/v1/diseases", exact=True).click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("button", name="Execute").click()
+        expect(page.locator(".live-responses-table")).to_contain_text("chest_xray_pneumonia")
+
+
+def test_a_kept_image_that_is_gone_says_so(chromium: Browser, site: Site) -> None:
+    path = site.read(BRIGHT + b"an image that is kept under a digest of its own")
+    site.stand_in.images.popitem()
+    with opened(chromium, site, path, refused=1) as page:
+        expect(page.get_by_text("The image is no longer kept")).to_be_visible()

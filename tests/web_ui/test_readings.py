@@ -1,0 +1,233 @@
+"""Making, showing and deleting a reading without scripts, and what bad input gets."""
+
+import html
+import re
+
+import httpx
+import pytest
+
+from tests.web_ui.stand_in import BRIGHT, DARK, MIDDLE, StandIn, coloured_picture
+
+FORM = "/diseases/chest_xray_pneumonia/readings"
+
+
+def text_of(page: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+async def post(client: httpx.AsyncClient, image: bytes, **headers: str) -> httpx.Response:
+    files = {"image": ("Jane Doe 1970.png", image, "image/png")}
+    return await client.post(FORM, files=files, headers=headers)
+
+
+async def shown(client: httpx.AsyncClient, image: bytes, form: str = FORM) -> str:
+    answer = await client.post(form, files={"image": ("scan.png", image, "image/png")})
+    assert answer.status_code == 303
+    page = await client.get(answer.headers["location"])
+    assert page.status_code == 200
+    assert page.headers["cache-control"] == "no-store"
+    return page.text
+
+
+@pytest.mark.parametrize(
+    ("image", "answer", "shape", "sentence"),
+    [
+        (BRIGHT, "Likely positive: Pneumonia", "tone-positive", "counts as pneumonia"),
+        (MIDDLE, "Uncertain: Pneumonia", "tone-uncertain", "Normal and Pneumonia ."),
+        (DARK, "Likely negative: Pneumonia", "tone-negative", "does not count as pneumonia"),
+    ],
+)
+async def test_each_band_has_its_words_and_its_shape(
+    client: httpx.AsyncClient, image: bytes, answer: str, shape: str, sentence: str
+) -> None:
+    page = await shown(client, image)
+    heading = re.search(r"<h1[^>]*>(.*?)</h1>", page)
+    assert heading
+    assert heading[1] == answer
+    assert shape in page
+    text = text_of(page)
+    assert sentence in text
+    assert "Threshold 41.0 % at the balanced operating point" in text
+    assert "Sensitivity at this threshold 95.3 % 93.1 to 97.0" in text
+    assert "version 1, 5e5e5e5e5e5e" in text
+
+
+async def test_the_bars_are_ranked_and_the_threshold_is_on_the_finding_alone(
+    client: httpx.AsyncClient,
+) -> None:
+    page = await shown(client, DARK)
+    assert re.findall(r'<span class="bar-name">(.*?)</span>', page) == ["Normal", "Pneumonia"]
+    assert page.count("<line") == 1
+    assert page.index("<line") > page.index("Pneumonia</span>")
+
+
+async def test_a_disease_without_a_finding_leads_with_the_most_probable_class(
+    client: httpx.AsyncClient,
+) -> None:
+    page = await shown(client, BRIGHT, "/diseases/brain_mri_tumour/readings")
+    assert "Most probable: Glioma</h1>" in page
+    assert "The other 2 classes" in page
+
+
+async def test_an_image_that_was_not_judged_says_why_and_what_to_do(
+    client: httpx.AsyncClient,
+) -> None:
+    page = await shown(client, coloured_picture())
+    assert "Not judged</h1>" in page
+    assert "does not look like one this model was made for" in page
+    assert "Send the original greyscale image." in page
+    assert "bar-fill" not in page
+
+
+async def test_notices_stand_on_the_reading(client: httpx.AsyncClient) -> None:
+    page = await shown(client, MIDDLE)
+    assert "older than those the model was trained on" in page
+
+
+async def test_the_file_name_never_leaves_the_form(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    answer = await post(client, BRIGHT, **{"x-request-id": "f00d"})
+    page = (await client.get(answer.headers["location"])).text
+    assert "Jane" not in page
+    name, headers = stand_in.received[0]
+    assert name == "image"
+    assert headers["x-request-id"] == "f00d"
+    assert not any("Jane" in value for value in headers.values())
+
+
+async def test_a_demo_image_is_read_and_marked_synthetic(client: httpx.AsyncClient) -> None:
+    answer = await client.post(FORM, files={"demo": (None, "pneumonia-1.png")})
+    assert answer.status_code == 303
+    page = (await client.get(answer.headers["location"])).text
+    assert "Synthetic: shows no patient" in page
+
+
+async def test_a_photo_of_the_camera_field_is_read_where_the_first_field_is_empty(
+    client: httpx.AsyncClient,
+) -> None:
+    files = [
+        ("image", ("", b"", "application/octet-stream")),
+        ("image", ("photo.png", BRIGHT, "image/png")),
+    ]
+    assert (await client.post(FORM, files=files)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "title", "remedy"),
+    [
+        ({"image": ("x.jpg", b"hello", "image/jpeg")}, 415, "not an image", "Send a JPEG, PNG"),
+        ({"image": ("x.png", b"", "image/png")}, 422, "The file is empty", "Choose the image"),
+        ({"image": ("", b"", "image/png")}, 422, "No image was chosen", "Choose an image first"),
+        ({"other": (None, "1")}, 422, "No image was chosen", "Choose an image first"),
+        ({"demo": (None, "../secret")}, 404, "nothing at this address", "start page"),
+        ({"demo": (None, "no-such.png")}, 404, "nothing at this address", "start page"),
+        ({"image": ("x.png", b"1" * 400_000, "i/p")}, 413, "too large", "Export the image"),
+    ],
+)
+async def test_a_refusal_stands_above_the_form_with_what_to_do(
+    client: httpx.AsyncClient,
+    stand_in: StandIn,
+    files: dict[str, tuple[str | None, bytes]],
+    status: int,
+    title: str,
+    remedy: str,
+) -> None:
+    answer = await client.post(FORM, files=files)
+    assert answer.status_code == status
+    assert title in answer.text
+    assert remedy in answer.text
+    assert 'type="file"' in answer.text
+    assert not stand_in.readings
+
+    part = await client.post(FORM, files=files, headers={"hx-request": "true"})
+    assert part.status_code == status
+    assert title in part.text
+    assert "<html" not in part.text
+
+
+async def test_an_undeclared_length_is_limited_as_well(client: httpx.AsyncClient) -> None:
+    async def endless() -> object:
+        yield b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'
+        for _ in range(1000):
+            yield b"1" * 10_000
+
+    answer = await client.post(
+        FORM,
+        content=endless(),  # type: ignore[arg-type]
+        headers={"content-type": "multipart/form-data; boundary=b"},
+    )
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("body", [b"", b"--b\r\ngarbage", b"image=1"])
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "multipart/form-data", "a/b"])
+async def test_a_malformed_form_is_a_refusal_and_no_failure(
+    client: httpx.AsyncClient, body: bytes, kind: str
+) -> None:
+    answer = await client.post(FORM, content=body, headers={"content-type": kind})
+    assert answer.status_code == 422
+
+
+async def test_no_model_is_a_conflict_on_the_page(client: httpx.AsyncClient) -> None:
+    answer = await client.post(
+        "/diseases/skin_lesion/readings", files={"image": ("x.png", BRIGHT, "image/png")}
+    )
+    assert answer.status_code == 409
+    assert "No model is live for this disease" in answer.text
+
+
+async def test_a_store_that_is_down_says_to_try_again(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    address = (await post(client, BRIGHT)).headers["location"]
+    stand_in.store_down = True
+    for answer in (
+        await post(client, BRIGHT),
+        await client.get(address),
+        await client.get("/history"),
+    ):
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "5"
+        assert "try again in a few seconds" in answer.text
+    stand_in.store_down = False
+    assert (await client.get(address)).status_code == 200
+
+
+async def test_with_htmx_the_browser_is_sent_to_the_reading(client: httpx.AsyncClient) -> None:
+    answer = await post(client, BRIGHT, **{"hx-request": "true"})
+    assert answer.status_code == 204
+    assert re.fullmatch(r"/readings/[0-9a-f-]{36}", answer.headers["hx-redirect"])
+
+
+async def test_the_image_is_passed_through_with_its_cache_headers(
+    client: httpx.AsyncClient,
+) -> None:
+    address = (await post(client, BRIGHT)).headers["location"]
+    image = await client.get(f"{address}/image")
+    assert image.content == BRIGHT
+    assert image.headers["cache-control"] == "private, max-age=60"
+    again = await client.get(f"{address}/image", headers={"if-none-match": image.headers["etag"]})
+    assert again.status_code == 304
+    assert again.content == b""
+
+
+async def test_deleting_asks_first_and_is_gone_afterwards(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    address = (await post(client, BRIGHT)).headers["location"]
+    assert "Delete this reading?" in (await client.get(f"{address}/delete")).text
+    assert stand_in.readings
+    answer = await client.post(f"{address}/delete")
+    assert answer.status_code == 303
+    assert "were deleted" in (await client.get(answer.headers["location"])).text
+    gone = await client.get(address)
+    assert gone.status_code == 404
+    assert "The history lists the readings that are kept." in gone.text
+
+
+@pytest.mark.parametrize("address", ["/readings/1", "/readings/..%2F..", "/readings/x/image"])
+async def test_an_address_that_is_no_reading_is_not_asked_for(
+    client: httpx.AsyncClient, address: str
+) -> None:
+    assert (await client.get(address)).status_code == 404

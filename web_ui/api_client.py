@@ -1,0 +1,206 @@
+"""The pages' only way to the rest of the house: inference_service's API under `/api/v1`.
+
+What the API answers comes back as the wire models of `diagnosis.contracts`; what it refuses comes
+back as the errors of `diagnosis.errors`, so that a page tells the same story as the API.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from diagnosis.contracts import DiseaseList, DiseaseView, Prediction, PredictionPage, Problem
+from diagnosis.errors import (
+    InputRefused,
+    ServiceUnavailable,
+    SightlineError,
+    TemporarilyUnavailable,
+)
+from web_ui.settings import Settings
+
+#: The part's name in the multipart body; the name that the file had stays in the browser.
+_FORWARDED_NAME = "image"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image as the API hands it out, with the headers that say how long it may be kept."""
+
+    status: int
+    content: bytes
+    headers: dict[str, str]
+
+
+def _errors_by_code(base: type[SightlineError] = SightlineError) -> Iterator[type[SightlineError]]:
+    yield base
+    for child in base.__subclasses__():
+        yield from _errors_by_code(child)
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise ServiceUnavailable(cause=type(error).__name__) from error
+
+
+def error_of(status: int, body: bytes) -> SightlineError:
+    """The error that an answer of the API stands for.
+
+    Args:
+        status: HTTP status, 400 or above.
+        body: ideally an RFC 9457 problem; anything else gives a general error.
+    """
+    try:
+        problem = Problem.model_validate_json(body)
+    except ValidationError:
+        if status >= 500:
+            return ServiceUnavailable(cause=f"status {status} without a problem")
+        return SightlineError(cause=f"status {status} without a problem")
+    known = {kind.code: kind for kind in _errors_by_code()}
+    kind = known.get(problem.code)
+    if kind is None or kind.status != problem.status:
+        kind = InputRefused if status < 500 else TemporarilyUnavailable
+    return kind(problem.detail, remedy=problem.remedy)
+
+
+class ApiClient:
+    """A typed client of inference_service.
+
+    Args:
+        settings: where the API is and how long to wait for it.
+        transport: how to reach it; by default the settings' socket or address. An in-process
+            transport is a peer that speaks to the same API without a network.
+
+    Every method raises `ServiceUnavailable` when the API does not answer, and the API's own
+    error where it refuses.
+    """
+
+    def __init__(
+        self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        if transport is None and settings.api_socket is not None:
+            transport = httpx.AsyncHTTPTransport(uds=str(settings.api_socket))
+        self._http = httpx.AsyncClient(
+            base_url=settings.api_url or "http://inference_service",
+            transport=transport,
+            timeout=httpx.Timeout(settings.answer_seconds, connect=settings.connect_seconds),
+            # Proxies of the environment are none of an internal call's business.
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def diseases(self, request_id: str) -> DiseaseList:
+        """The whole catalogue, in its order."""
+        return await self._model(DiseaseList, "GET", "/api/v1/diseases", request_id)
+
+    async def disease(self, request_id: str, disease: str) -> DiseaseView:
+        """One disease. Raises UnknownDisease."""
+        return await self._model(DiseaseView, "GET", f"/api/v1/diseases/{disease}", request_id)
+
+    async def read(self, request_id: str, disease: str, image: bytes) -> Prediction:
+        """Have an image read.
+
+        Raises the API's refusals: ImageRefused, ModelUnavailable, TemporarilyUnavailable.
+        """
+        files = {"image": (_FORWARDED_NAME, image, "application/octet-stream")}
+        path = f"/api/v1/diseases/{disease}/predictions"
+        return await self._model(Prediction, "POST", path, request_id, files=files)
+
+    async def reading(self, request_id: str, prediction: UUID) -> Prediction:
+        """One prediction. Raises UnknownPrediction."""
+        path = f"/api/v1/predictions/{prediction}"
+        return await self._model(Prediction, "GET", path, request_id)
+
+    async def readings(
+        self,
+        request_id: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        disease: str | None = None,
+        class_id: str | None = None,
+    ) -> PredictionPage:
+        """A page of predictions, newest first. Raises InvalidRequest for a cursor of no use."""
+        asked = {"cursor": cursor, "disease": disease, "class_id": class_id, "limit": str(limit)}
+        params = {name: value for name, value in asked.items() if value}
+        return await self._model(
+            PredictionPage, "GET", "/api/v1/predictions", request_id, params=params
+        )
+
+    async def delete(self, request_id: str, prediction: UUID) -> None:
+        """Delete a prediction and its image. Raises UnknownPrediction."""
+        await self._answer("DELETE", f"/api/v1/predictions/{prediction}", request_id)
+
+    async def reading_image(
+        self, request_id: str, prediction: UUID, if_none_match: str | None
+    ) -> StoredImage:
+        """The kept image of a prediction; status 304 where the browser has it already."""
+        conditions = {"if-none-match": if_none_match} if if_none_match else {}
+        return await self._image(
+            f"/api/v1/predictions/{prediction}/image", request_id, headers=conditions
+        )
+
+    async def demo_image(self, request_id: str, disease: str, name: str) -> StoredImage:
+        """A synthetic image of the disease's live artifact."""
+        return await self._image(f"/api/v1/diseases/{disease}/demo-images/{name}", request_id)
+
+    async def openapi(self, request_id: str) -> dict[str, Any]:
+        """The API's own description."""
+        answer = await self._answer("GET", "/api/v1/openapi.json", request_id)
+        try:
+            document = answer.json()
+        except ValueError as error:
+            raise ServiceUnavailable(cause="the API description is not JSON") from error
+        if not isinstance(document, dict):
+            raise ServiceUnavailable(cause="the API description is not an object")
+        return document
+
+    async def ping(self) -> None:
+        """Whether the service is alive. Raises ServiceUnavailable."""
+        await self._answer("GET", "/healthz", "")
+
+    async def _model(
+        self, model: type[Model], method: str, path: str, request_id: str, **options: Any
+    ) -> Model:
+        answer = await self._answer(method, path, request_id, **options)
+        try:
+            return model.model_validate_json(answer.content)
+        except ValidationError as error:
+            # The values are left out of the log: they are somebody's reading.
+            fields = ", ".join(str(part["loc"]) for part in error.errors(include_input=False))
+            raise SightlineError(cause=f"an answer breaks the contract at {fields}") from error
+
+    async def _image(self, path: str, request_id: str, **options: Any) -> StoredImage:
+        answer = await self._answer("GET", path, request_id, **options)
+        kept = ("content-type", "etag", "last-modified", "cache-control")
+        headers = {name: answer.headers[name] for name in kept if name in answer.headers}
+        return StoredImage(answer.status_code, answer.content, headers)
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        request_id: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> httpx.Response:
+        identified = {"x-request-id": request_id} if request_id else {}
+        with _as_unavailable():
+            answer = await self._http.request(
+                method, path, headers=identified | (headers or {}), **options
+            )
+        if answer.status_code >= 400:
+            raise error_of(answer.status_code, answer.content)
+        return answer

@@ -1,0 +1,135 @@
+"""The pages as an app: `uvicorn web_ui.app:create_app --factory`."""
+
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import httpx
+import structlog
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from diagnosis.errors import InvalidRequest, MethodNotAllowed, NoSuchResource, SightlineError
+from diagnosis.telemetry import (
+    AsgiApp,
+    Message,
+    Metrics,
+    Receive,
+    RequestTelemetry,
+    Scope,
+    Send,
+    configure_logging,
+)
+from web_ui import operations, pages, readings
+from web_ui.api_client import ApiClient
+from web_ui.bundle import Bundle
+from web_ui.context import Context
+from web_ui.rendering import Renderer
+from web_ui.security import HEADERS, refuse_cross_site
+from web_ui.settings import Settings
+
+_log = structlog.get_logger("web_ui")
+
+
+class SecurityHeaders:
+    """ASGI middleware: every answer carries the headers of `web_ui.security`."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self.app = app
+        self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *self._headers]
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def create_app(
+    settings: Settings | None = None, *, transport: httpx.AsyncBaseTransport | None = None
+) -> FastAPI:
+    """The app.
+
+    Args:
+        settings: by default those of the environment.
+        transport: another way to reach inference_service, see `ApiClient`.
+
+    Raises AssetsMissing when the page assets were not built.
+    """
+    if settings is None:
+        settings = Settings()
+        configure_logging(settings.log_level)
+    bundle = Bundle(settings.static_dir)
+    metrics = Metrics("web_ui")
+    context = Context(settings, ApiClient(settings, transport), Renderer(bundle), metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await context.api.close()
+
+    app = FastAPI(
+        title="Sightline pages",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        dependencies=[Depends(refuse_cross_site)],
+    )
+    app.state.context = context
+    app.include_router(operations.router)
+    app.include_router(operations.static_router(settings.static_dir))
+    app.include_router(pages.router)
+    app.include_router(readings.router)
+    _handle_errors(app, context)
+    app.add_middleware(RequestTelemetry, metrics=metrics)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _handle_errors(app: FastAPI, context: Context) -> None:
+    """Every error, ours or not, ends on the error view and in the count of refusals."""
+
+    def show(request: Request, error: SightlineError) -> Response:
+        context.metrics.refusals.labels(error.code).inc()
+        if error.status >= 500:
+            _log.warning("refused", code=error.code, cause=error.cause)
+        return context.render.problem(request, error)
+
+    @app.exception_handler(SightlineError)
+    async def ours(request: Request, error: SightlineError) -> Response:
+        return show(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def of_the_framework(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer = show(request, MethodNotAllowed())
+            answer.headers.update(error.headers or {})
+            return answer
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return show(request, NoSuchResource())
+        return show(request, InvalidRequest())
+
+    @app.exception_handler(RequestValidationError)
+    async def of_validation(request: Request, _: Exception) -> Response:
+        return show(
+            request,
+            InvalidRequest(
+                "The address holds a value that is not allowed.",
+                remedy="Begin again at the start page.",
+            ),
+        )
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        # The places and no values: a value may be somebody's.
+        places = [f"{at.filename}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__)]
+        _log.error("unforeseen", error=type(error).__name__, places=places[-8:])
+        answer = show(request, SightlineError())
+        # This handler runs outside of every middleware, so the headers are set here as well.
+        answer.headers.update(HEADERS)
+        return answer

@@ -1,0 +1,57 @@
+"""The built assets: which hashed file stands for which source, read from Vite's manifest."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Where the assets are served; Vite builds with the same base.
+STATIC_URL = "/static/dist/"
+
+
+class AssetsMissing(RuntimeError):
+    """The assets were not built, or not whole."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: build the page assets with `npm ci && npm run build` in web_ui/assets"
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the bundle: its script and its stylesheets, as addresses."""
+
+    script: str
+    styles: tuple[str, ...]
+
+
+class Bundle:
+    """The entries of a built bundle.
+
+    Args:
+        folder: the folder with `manifest.json`.
+
+    Raises AssetsMissing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise AssetsMissing(f"{folder} has no manifest.json") from error
+        self._entries = {
+            part["name"]: Entry(
+                script=STATIC_URL + part["file"],
+                styles=tuple(STATIC_URL + style for style in part.get("css", ())),
+            )
+            for part in manifest.values()
+            if part.get("isEntry")
+        }
+
+    def __getitem__(self, name: str) -> Entry:
+        """The entry of this name. Raises AssetsMissing."""
+        try:
+            return self._entries[name]
+        except KeyError as error:
+            raise AssetsMissing(f"the bundle has no entry {name}") from error

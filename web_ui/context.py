@@ -1,0 +1,70 @@
+"""What every route needs from the app and from the request, as typed dependencies."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Request
+
+from diagnosis.errors import NoSuchResource, UnknownDisease, UnknownPrediction
+from diagnosis.telemetry import Metrics
+from web_ui.api_client import ApiClient
+from web_ui.rendering import Renderer
+from web_ui.settings import Settings
+
+_SLUG_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
+_NAME_LETTERS = _SLUG_LETTERS | frozenset("-.")
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of one running app."""
+
+    settings: Settings
+    api: ApiClient
+    render: Renderer
+    metrics: Metrics
+
+
+def _context(request: Request) -> Context:
+    context = request.app.state.context
+    assert isinstance(context, Context)
+    return context
+
+
+def _request_id(request: Request) -> str:
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+# Only names that cannot change the address that the API is asked for are passed on.
+
+
+def _disease(disease: Annotated[str, Path()]) -> str:
+    if not 0 < len(disease) <= 64 or not _SLUG_LETTERS.issuperset(disease):
+        raise UnknownDisease
+    return disease
+
+
+def _prediction(prediction: Annotated[str, Path()]) -> UUID:
+    try:
+        return UUID(prediction)
+    except ValueError:
+        raise UnknownPrediction from None
+
+
+def _demo_name(name: Annotated[str, Path()]) -> str:
+    return demo_name(name)
+
+
+def demo_name(name: str) -> str:
+    """The name of a demo image, if it is one. Raises NoSuchResource."""
+    if not 0 < len(name) <= 80 or not _NAME_LETTERS.issuperset(name) or name.startswith("."):
+        raise NoSuchResource
+    return name
+
+
+In = Annotated[Context, Depends(_context)]
+RequestId = Annotated[str, Depends(_request_id)]
+DiseaseId = Annotated[str, Depends(_disease)]
+ReadingId = Annotated[UUID, Depends(_prediction)]
+DemoName = Annotated[str, Depends(_demo_name)]

@@ -1,0 +1,88 @@
+"""Make a reading, show it, show its image, delete it."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from diagnosis.errors import SightlineError
+from web_ui.context import Context, DiseaseId, In, ReadingId, RequestId, demo_name
+from web_ui.pages import show_disease
+from web_ui.uploads import receive_form
+from web_ui.views import ReadingView
+
+router = APIRouter()
+
+
+@router.post("/diseases/{disease}/readings")
+async def make_reading(
+    request: Request, context: In, request_id: RequestId, disease: DiseaseId
+) -> Response:
+    """Have the image read, or one of the demo images, and lead to the reading.
+
+    What is refused is said on the page of the form, under the refusal's own status.
+    """
+    try:
+        image = await _image(request, context, request_id, disease)
+        reading = await context.api.read(request_id, disease, image)
+    except SightlineError as error:
+        return await _refused(request, context, request_id, disease, error)
+    address = f"/readings/{reading.id}"
+    if "hx-request" in request.headers:
+        return Response(status_code=204, headers={"hx-redirect": address})
+    return RedirectResponse(address, 303)
+
+
+async def _image(request: Request, context: Context, request_id: str, disease: str) -> bytes:
+    form = await receive_form(request, context.settings.max_upload_bytes)
+    if form.image is not None:
+        return form.image
+    demo = await context.api.demo_image(request_id, disease, demo_name(form.demo or ""))
+    return demo.content
+
+
+async def _refused(
+    request: Request, context: Context, request_id: str, disease: str, error: SightlineError
+) -> Response:
+    """The form's page with the refusal on it, or the refusal alone where there is no form."""
+    if "hx-request" in request.headers:
+        raise error
+    try:
+        form = await context.api.disease(request_id, disease)
+    except SightlineError:
+        raise error from None
+    context.metrics.refusals.labels(error.code).inc()
+    return show_disease(context, form, error)
+
+
+@router.get("/readings/{prediction}")
+async def reading_page(context: In, request_id: RequestId, prediction: ReadingId) -> Response:
+    """One reading: the answer first, then what it rests on."""
+    reading = await context.api.reading(request_id, prediction)
+    return context.render.page(
+        "reading.html", page="history", reading=reading, view=ReadingView.of(reading)
+    )
+
+
+@router.get("/readings/{prediction}/image")
+async def reading_image(
+    request: Request, context: In, request_id: RequestId, prediction: ReadingId
+) -> Response:
+    """The image that was read, as it is kept: without its metadata."""
+    image = await context.api.reading_image(
+        request_id, prediction, request.headers.get("if-none-match")
+    )
+    headers = {"cache-control": "private, no-cache"} | image.headers
+    return Response(image.content, image.status, headers)
+
+
+@router.get("/readings/{prediction}/delete")
+async def confirm_deletion(context: In, request_id: RequestId, prediction: ReadingId) -> Response:
+    """Ask before a reading and its image are deleted."""
+    reading = await context.api.reading(request_id, prediction)
+    return context.render.page("delete.html", page="history", reading=reading)
+
+
+@router.post("/readings/{prediction}/delete")
+async def delete_reading(context: In, request_id: RequestId, prediction: ReadingId) -> Response:
+    """Delete a reading and its image."""
+    await context.api.delete(request_id, prediction)
+    return RedirectResponse("/history?deleted=true", 303)

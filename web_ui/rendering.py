@@ -1,0 +1,77 @@
+"""Turn a template and its values into an answer; the one place where HTML leaves the service."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from diagnosis import WARNING
+from diagnosis.errors import SightlineError
+from web_ui import views
+from web_ui.bundle import Bundle
+
+
+def environment(bundle: Bundle) -> Environment:
+    """The templates with everything they share."""
+    templates = Environment(
+        loader=PackageLoader("web_ui"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(
+        interval_percent=views.interval_percent,
+        interval_plain=views.interval_plain,
+        moment=views.moment,
+        percent=views.percent,
+        short_digest=views.short_digest,
+        words=views.slug_words,
+    )
+    templates.globals.update(
+        bundle=bundle,
+        lead=views.lead,
+        tone=views.tone,
+        warning=WARNING,
+        page="",
+    )
+    return templates
+
+
+class Renderer:
+    """Renders pages with the templates and the bundle of one app."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._templates = environment(bundle)
+
+    def html(self, template: str, values: Mapping[str, Any]) -> str:
+        """The text of a page."""
+        return self._templates.get_template(template).render(**values)
+
+    def page(
+        self,
+        template: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> HTMLResponse:
+        """A page that no cache keeps: it may show somebody's reading."""
+        kept = {"cache-control": "no-store"} | dict(headers or {})
+        return HTMLResponse(self.html(template, values), status, kept)
+
+    def problem(self, request: Request, error: SightlineError) -> HTMLResponse:
+        """The error view: a whole page, or its core where htmx asked for a part of one."""
+        view = views.ProblemView.of(error)
+        part = "hx-request" in request.headers
+        template = "partials/problem.html" if part else "error.html"
+        return self.page(template, status=view.status, headers=retry(error), problem=view)
+
+
+def retry(error: SightlineError) -> dict[str, str]:
+    """The headers that say when to try again."""
+    if error.retry_after is None:
+        return {}
+    return {"retry-after": str(error.retry_after)}

@@ -1,0 +1,43 @@
+"""What the pages need to know about where they run; nothing else here reads the environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PACKAGE = Path(__file__).parent
+
+
+class Settings(BaseSettings):
+    """Settings of web_ui, each from `SIGHTLINE_WEB_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIGHTLINE_WEB_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    api_socket: Path | None = None
+    """Unix socket of inference_service; goes before `api_url`."""
+    api_url: str | None = None
+    """Address of inference_service without a path, where it is not on a socket."""
+    connect_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """How long to wait for a connection to inference_service."""
+    answer_seconds: Annotated[float, Field(gt=0, le=300)] = 35.0
+    """How long to wait for its answer: a little more than a reading may take (30 s)."""
+    max_upload_bytes: Annotated[int, Field(gt=0)] = 25 * 1024 * 1024
+    """Largest image that is passed on. The service that opens it has the same limit."""
+    page_size: Annotated[int, Field(ge=1, le=100)] = 20
+    """Readings on one page of the history."""
+    static_dir: Path = PACKAGE / "static" / "dist"
+    """The built assets and their `manifest.json`."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe line that is logged."""
+
+    @model_validator(mode="after")
+    def _an_api_to_talk_to(self) -> Self:
+        if self.api_socket is None and self.api_url is None:
+            raise ValueError(
+                "the pages need the service that reads images: set SIGHTLINE_WEB_API_SOCKET to its"
+                " unix socket, or SIGHTLINE_WEB_API_URL to its address"
+            )
+        return self
