@@ -116,6 +116,8 @@ class Prediction(Wire):
     """The three most probable classes, most probable first."""
     conformal_set: tuple[Slug, ...] = ()
     """The classes that cannot be excluded at the card's stated coverage."""
+    conformal_coverage: Probability | None = None
+    """How often such a set holds the true class, as the card states it."""
     band: Band | None = None
     operating_point: OperatingPointReading | None = None
     notices: tuple[Notice, ...] = ()
@@ -190,6 +192,8 @@ class DiseaseView(Wire):
     intended_use: str
     suitable_image: str
     maturity: Literal["clinical_candidate", "demonstration"]
+    maturity_reason: str = ""
+    """Why it is only a demonstration, or what makes it more."""
     classes: tuple[ClassView, ...]
     finding: Slug | None
     """The class to catch; null where there is none."""

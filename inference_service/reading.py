@@ -98,6 +98,7 @@ def compose(
         probabilities=answers,
         top=tuple(sorted(answers, key=lambda one: -one.probability)[:TOP]),
         conformal_set=kept,
+        conformal_coverage=card.conformal.coverage,
         band=judgement.band(kept, card.finding),
         operating_point=None
         if point is None or card.finding is None

@@ -1,7 +1,7 @@
 """The parts of a running service, put together, started and stopped."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Annotated
 
@@ -66,9 +66,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stop watching, let the readings at work end, and close everything."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await asyncio.to_thread(self.pipeline.close)
         self.models.close()
         await self.results.close()
@@ -102,6 +100,19 @@ async def _repeat(action: Callable[[], Awaitable[object]], seconds: float) -> No
         except Exception as error:  # noqa: BLE001 - a watcher that dies is a watcher too few
             log.error("background", kind=type(error).__qualname__)  # noqa: TRY400
         await asyncio.sleep(seconds)
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until all have ended.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, in which the Redis client waits,
+    hands out its result and loses the cancellation when both come at once.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.5)
 
 
 def get_service(request: Request) -> Service:

@@ -35,6 +35,7 @@ def disease_view(models: Models, disease: Disease) -> DiseaseView:
             "intended_use": disease.intended_use,
             "suitable_image": disease.suitable_image,
             "maturity": disease.maturity,
+            "maturity_reason": disease.maturity_reason,
             "classes": _classes(disease, live),
             "finding": disease.finding,
             "status": status,

@@ -1,0 +1,70 @@
+"""Small made images: enough to train on in a second, never a real one."""
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainer.settings import Settings
+
+MakeImages = Callable[..., Path]
+
+
+def made_film(seed: int, *, ill: bool, side: int = 72) -> Image.Image:
+    """A grey picture with two dark ovals; an ill one has a bright spot in one of them."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    film = 170 + 20 * random.normal() + 25 * rows
+    for middle in (-0.45, 0.45):
+        film = film - 90 * np.exp(-(((columns - middle) / 0.3) ** 2 + (rows / 0.6) ** 2))
+    if ill:
+        x, y = random.choice([-0.45, 0.45]), random.uniform(-0.3, 0.3)
+        film = film + 140 * np.exp(-(((columns - x) / 0.22) ** 2 + ((rows - y) / 0.25) ** 2))
+    film = film + random.normal(0, 4, film.shape)
+    return Image.fromarray(np.clip(film, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def make_images() -> MakeImages:
+    """Writes `count` films a class; `counts` maps a folder such as `train/NORMAL` to a number."""
+
+    def make(root: Path, counts: Mapping[str, int], *, start: int = 0) -> Path:
+        seed = start
+        for folder, count in counts.items():
+            ill = "normal" not in folder.lower()
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                seed += 1
+                made_film(seed, ill=ill).save(root / folder / f"{number:03}.png")
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_manifest() -> Callable[[Path, list[dict[str, str]]], Path]:
+    """Writes `manifest.csv` into a folder."""
+
+    def write(folder: Path, rows: list[dict[str, str]]) -> Path:
+        path = folder / "manifest.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings that write nowhere but into the test's own folder."""
+    return Settings(
+        registry_dir=tmp_path / "registry",
+        models_dir=tmp_path / "models",
+        runs_dir=tmp_path / "runs",
+        cache_dir=tmp_path / "cache",
+    )

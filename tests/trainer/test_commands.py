@@ -1,0 +1,286 @@
+"""The commands from data to a live artifact, on made images."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from diagnosis import WARNING
+from diagnosis.artifacts import open_artifact
+from diagnosis.judgement import softmax
+from tests.trainer.conftest import MakeImages
+from trainer.cli import app
+
+pytestmark = [
+    # One worker trains, not every one.
+    pytest.mark.xdist_group("trainer-commands"),
+    # TensorFlow's variables and NumPy 2 disagree on a keyword; nothing of ours.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+FIGURES = (
+    "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "ece",
+    "sensitivity_at_specificity_88",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trainer")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("registry", "models", "runs", "cache"):
+        monkeypatch.setenv(f"SIGHTLINE_TRAINER_{name.upper()}_DIR", str(home / name))
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture(scope="module")
+def films(home: Path, make_images: MakeImages) -> Path:
+    counts = {"train/NORMAL": 24, "train/PNEUMONIA": 36, "val/NORMAL": 16, "val/PNEUMONIA": 20}
+    return make_images(home / "films", counts)
+
+
+@pytest.fixture(scope="module")
+def run(home: Path, films: Path) -> Path:
+    """A candidate, trained once for all tests of this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGHTLINE_TRAINER_CACHE_DIR", str(home / "cache"))
+        result = call(
+            "train", "chest_xray_pneumonia", "--data", films, "--recipe", "cnn5", "--laptop",
+            "--epochs", 8, "--out", home / "run",
+        )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return home / "run"
+
+
+@pytest.fixture(scope="module")
+def registry(home: Path, run: Path) -> Path:
+    """A registry with the candidate published twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGHTLINE_TRAINER_CACHE_DIR", str(home / "cache"))
+        patch.setenv("SIGHTLINE_TRAINER_MODELS_DIR", str(home / "models"))
+        for _ in range(2):
+            result = call("publish", run, "--registry", home / "registry")
+            assert result.exit_code == 0, result.output
+    return home / "registry"
+
+
+def evaluation(*arguments: object) -> dict[str, Any]:
+    result = call("evaluate", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_a_run_leaves_a_whole_candidate(run: Path) -> None:
+    artifact = open_artifact(run)
+    card = artifact.card
+    assert card.training.images == 60
+    assert card.training.per_class == {"normal": 24, "pneumonia": 36}
+    assert {one.name for one in card.operating_points} == {"rule_out", "balanced", "rule_in"}
+    assert card.evaluation.images == 36
+    assert card.evaluation.figures["auc"].value > 0.8
+    assert card.evaluation.baseline_always_finding["specificity"] == 0.0
+    assert {one.class_id for one in card.demo_images} <= {"normal", "pneumonia"}
+    assert len((run / "scores.csv").read_text().splitlines()) == 1 + 36
+    history = json.loads((run / "history.json").read_text())
+    assert {"loss", "val_loss", "accuracy", "val_accuracy", "phase", "epoch"} == set(history[0])
+
+
+def test_the_report_stands_by_itself(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    assert WARNING in page
+    assert page.count("<svg") == 5
+    for outside in ("http://cdn", "https://", "<script", "<link", "url(http", ' src="'):
+        assert outside not in page.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    report = json.loads((run / "report.json").read_text())
+    assert report["warning"] == WARNING
+    assert set(FIGURES) <= set(report["figures"])
+    assert set(report["per_class"]["normal"]) == {"precision", "recall", "f1", "support"}
+
+
+def test_the_best_epoch_is_the_one_that_was_kept(run: Path, films: Path) -> None:
+    """The saved model has the least validation loss of all epochs, not the last one's."""
+
+    rows = [row.split(",") for row in (run / "scores.csv").read_text().splitlines()[1:]]
+    logits = np.array([[float(one) for one in row[4:]] for row in rows])
+    labels = np.array([int(row[2] == "pneumonia") for row in rows])
+    loss = -np.log(softmax(logits)[np.arange(len(labels)), labels])
+    by_class = np.mean([loss[labels == 0].mean(), loss[labels == 1].mean()])
+    history = json.loads((run / "history.json").read_text())
+    assert by_class == pytest.approx(min(one["val_loss"] for one in history), abs=0.02)
+
+
+def test_evaluate_prints_one_json_object_with_everything(run: Path, films: Path) -> None:
+    found = evaluation(run, "--data", films)
+    assert found["n"] == 36
+    assert found["split"] == "val"
+    assert found["per_class"] == {"normal": 16, "pneumonia": 20}
+    assert found["operating_point"] == "balanced"
+    assert found["threshold"] == open_artifact(run).card.operating_point().threshold
+    assert sum(sum(row.values()) for row in found["confusion"].values()) == 36
+    for name in FIGURES:
+        assert set(found[name]) == {"value", "low", "high"}
+        assert 0 <= found[name]["low"] <= found[name]["high"] <= 1
+    card = open_artifact(run).card.evaluation.figures
+    for name in FIGURES:
+        assert found[name]["value"] == pytest.approx(card[name].value, abs=1e-4)
+
+
+def test_evaluate_is_deterministic(run: Path, films: Path) -> None:
+    first, second = (call("evaluate", run, "--data", films, "--json") for _ in range(2))
+    assert first.stdout == second.stdout
+
+
+def test_splits_and_operating_points_can_be_chosen(run: Path, films: Path, home: Path) -> None:
+    found = evaluation(run, "--data", films, "--split", "train", "--operating-point", "rule_in")
+    assert (found["n"], found["split"], found["operating_point"]) == (60, "train", "rule_in")
+    assert found["threshold"] == open_artifact(run).card.operating_point("rule_in").threshold
+    result = call("evaluate", run, "--data", films, "--out", home / "evaluation.html")
+    assert result.exit_code == 0, result.output
+    assert WARNING in (home / "evaluation.html").read_text()
+
+
+def test_other_names_missing_classes_and_foreign_files_are_taken(
+    run: Path, tmp_path: Path, make_images: MakeImages
+) -> None:
+    make_images(tmp_path / "odd", {"Lung Infection/ward 1": 5}, start=900)
+    (tmp_path / "odd/Lung Infection/notes.txt").write_text("notes")
+    (tmp_path / "odd/Lung Infection/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    found = evaluation(run, "--data", tmp_path / "odd")
+    assert found["n"] == 5
+    assert found["split"] == "all"
+    assert found["skipped"]["count"] == 2
+    assert found["auc"] == {"value": None, "low": None, "high": None}
+    assert found["sensitivity"]["value"] is not None
+
+
+def test_a_published_artifact_is_whole_and_answers_as_the_candidate(
+    run: Path, registry: Path, films: Path
+) -> None:
+    artifact = open_artifact(registry / "chest_xray_pneumonia" / "2")
+    card = artifact.card
+    assert card.version == "2"
+    assert artifact.ir_xml is not None
+    assert len(card.golden) == len(card.demo_images)
+    assert card.precisions["bf16"].images == 36
+    assert not (registry / "chest_xray_pneumonia/2/run.json").exists()
+    assert not (registry / "chest_xray_pneumonia/2/scores.csv").exists()
+    served = evaluation(registry / "chest_xray_pneumonia" / "2", "--data", films)
+    assert served["engine"] == "openvino-f32"
+    trained = evaluation(run, "--data", films)
+    assert trained["engine"] == "keras"
+    assert served["confusion"] == trained["confusion"]
+    assert served["auc"] == trained["auc"]
+
+
+def test_versions_go_live_come_back_and_retire(registry: Path, films: Path) -> None:
+    name = "chest_xray_pneumonia"
+    assert call("evaluate", name, "--data", films, "--json").exit_code == 2
+    for version in ("1", "2"):
+        assert call("promote", name, version).exit_code == 0
+        assert evaluation(name, "--data", films)["version"] == version
+    assert call("rollback", name).exit_code == 0
+    assert evaluation(name, "--data", films)["version"] == "1"
+    assert call("retire", name, "2").exit_code == 0
+    rows = json.loads(call("list", "--json").stdout)["versions"]
+    assert rows == [
+        {"disease": name, "version": "1", "role": "live"},
+        {"disease": name, "version": "2", "role": "retired"},
+    ]
+    assert "retired" in call("list").stdout
+    assert call("promote", name, "9").exit_code == 2
+
+
+def test_without_a_registry_the_shipped_artifact_is_live(
+    registry: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_TRAINER_REGISTRY_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("SIGHTLINE_TRAINER_MODELS_DIR", str(registry))
+    assert evaluation("chest_xray_pneumonia", "--data", films)["version"] == "2"
+    assert not (tmp_path / "none").exists()
+
+
+def test_audit_finds_what_was_put_there(tmp_path: Path, make_images: MakeImages) -> None:
+    make_images(tmp_path, {"train/normal": 3, "val/pneumonia": 2, "train/cats": 1})
+    copy = (tmp_path / "train/normal/000.png").read_bytes()
+    (tmp_path / "val/pneumonia/copy.png").write_bytes(copy)
+    (tmp_path / "train/normal/bad.png").write_text("text")
+    result = call("audit", tmp_path, "--disease", "chest_xray_pneumonia", "--json")
+    found = json.loads(result.stdout)
+    assert found["unknown_folders"] == ["cats"]
+    assert found["unreadable"] == [{"file": "train/normal/bad.png", "reason": "not-an-image"}]
+    assert found["copies_across_splits"]["count"] == 1
+    assert found["copies_across_classes"]["count"] == 1
+    assert found["splits"]["train"] == {"? cats": 1, "normal": 4}
+    assert found["sizes"] == {"72x72": 7}
+    assert "two splits" in call("audit", tmp_path).stdout
+
+
+CHEST = "chest_xray_pneumonia"
+BAD_INPUT = {
+    "audit nowhere": "is not a folder",
+    "audit empty": "no files in class folders",
+    "train no_disease --data films --recipe cnn5": "catalogue has no disease",
+    f"train {CHEST} --data nowhere --recipe cnn5": "not a folder",
+    f"train {CHEST} --data films --recipe vgg": "no recipe 'vgg'",
+    f"train {CHEST} --data one --recipe cnn5": "no image of",
+    "train everyday_object --data one --recipe cnn5": "takes its classes",
+    f"train {CHEST} --data films --recipe squeezenet_transfer": "--weights",
+    f"train {CHEST} --data films --recipe cnn5 --families none.txt": "cannot be read",
+    f"train {CHEST} --data films --recipe cnn5 --about none.toml": "does not exist",
+    "evaluate nothing --data films": "neither a disease",
+    "evaluate malaria_cell --data films": "No artifact of malaria_cell is live",
+    "evaluate empty --data films": "card",
+    "publish empty": "card",
+    "promote no_disease 1": "catalogue has no disease",
+    "rollback malaria_cell": "malaria_cell",
+}
+
+
+@pytest.mark.parametrize("command", BAD_INPUT)
+def test_bad_input_gets_a_sentence_and_leaves_nothing(
+    command: str,
+    films: Path,
+    tmp_path: Path,
+    make_images: MakeImages,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIGHTLINE_DATA", raising=False)
+    monkeypatch.setenv("SIGHTLINE_TRAINER_RUNS_DIR", str(tmp_path / "runs"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "films").symlink_to(films)
+    make_images(tmp_path / "one", {"normal": 2})
+    result = call(*command.split())
+    assert result.exit_code == 2
+    assert BAD_INPUT[command] in result.stderr
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) <= 3
+    assert not list((tmp_path / "runs").glob("*")) + list((tmp_path / "runs").glob(".*"))
+
+
+def test_evaluate_refuses_an_unknown_class_a_missing_split_and_a_tampered_model(
+    run: Path, films: Path, tmp_path: Path, make_images: MakeImages
+) -> None:
+    make_images(tmp_path / "odd", {"normal": 1, "cats": 1})
+    assert "'cats'" in call("evaluate", run, "--data", tmp_path / "odd").stderr
+    assert "no split 'test'" in call("evaluate", run, "--data", films, "--split", "test").stderr
+    copy = tmp_path / "artifact"
+    copy.mkdir()
+    for name in ("card.json", "model.keras"):
+        (copy / name).write_bytes((run / name).read_bytes())
+    content = bytearray((copy / "model.keras").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "model.keras").write_bytes(bytes(content))
+    result = call("evaluate", copy, "--data", films)
+    assert result.exit_code == 2
+    assert hashlib.sha256(content).hexdigest() in result.stderr

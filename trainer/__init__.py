@@ -1,0 +1,1 @@
+"""Audits data, trains, evaluates, calibrates and publishes artifacts."""

@@ -1,0 +1,54 @@
+"""What a data set's folder cannot say of itself: whom it shows, under which licence it stands.
+
+A TOML file, given with `--about` or lying as `about.toml` in DATA, fills the card's population,
+licence and limitations. Nothing is made up where there is none.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from diagnosis.artifacts.card import Population, Sentence
+from trainer.refusals import DataRefused
+
+NAME = "about.toml"
+
+
+class About(BaseModel):
+    """The facts of a data set that go onto the card."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: Sentence
+    """Its name, source and year."""
+    licence: Sentence = "Not stated: the licence of the training data is not known."
+    """Of the artifact, with what the data's licence asks for."""
+    population: Population = Field(
+        default_factory=lambda: Population(description="Not described by the data set.")
+    )
+    families: dict[str, str] = Field(default_factory=dict)
+    """Acquisition families and their patterns in file names; used by `--families auto`."""
+    limitations: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()
+
+
+def read_about(data: Path, choice: Path | None) -> About:
+    """The facts from a file that was chosen, or from DATA's `about.toml`, or only the name.
+
+    Raises:
+        DataRefused: the chosen file is missing or not valid.
+    """
+    path = choice or data / NAME
+    if not path.is_file():
+        if choice is not None:
+            raise DataRefused(f"{choice} does not exist.")
+        return About(dataset=data.resolve().name or "unnamed")
+    try:
+        return About.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataRefused(f"{path} cannot be read: {error}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise DataRefused(f"{path}: {where}: {first['msg']}.") from error

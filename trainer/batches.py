@@ -1,0 +1,111 @@
+"""Batches for Keras: images that are augmented and finished, or feature maps made beforehand."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.augment import Augmenter
+from trainer.data import Example
+from trainer.pixels import PixelStore
+from trainer.runtime import keras
+
+Floats = NDArray[np.float32]
+#: Gives the inputs of some examples, float32 (N, H, W, C), in a given epoch.
+Source = Callable[[NDArray[np.int64], int], Floats]
+
+_Base: Any = keras().utils.PyDataset
+
+
+class Batches(_Base):  # type: ignore[misc]
+    """Shuffled batches of inputs, one-hot labels and weights; the same for the same seed."""
+
+    def __init__(
+        self,
+        source: Source,
+        labels: NDArray[np.int64],
+        weights: Floats,
+        *,
+        classes: int,
+        batch: int,
+        seed: int,
+        shuffle: bool = True,
+        workers: int = 2,
+    ) -> None:
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
+        self._source = source
+        self._targets = np.eye(classes, dtype=np.float32)[labels]
+        self._weights = weights
+        self._batch = batch
+        self._seed = seed
+        self._shuffle = shuffle
+        self._epoch = 0
+        self._order = self._deal()
+
+    def __len__(self) -> int:
+        return -(-len(self._targets) // self._batch)
+
+    def __getitem__(self, index: int) -> tuple[Floats, Floats, Floats]:
+        chosen = self._order[index * self._batch : (index + 1) * self._batch]
+        inputs = self._source(chosen, self._epoch)
+        return inputs, self._targets[chosen], self._weights[chosen]
+
+    def on_epoch_end(self) -> None:
+        """Deal the images anew."""
+        self._epoch += 1
+        self._order = self._deal()
+
+    def _deal(self) -> NDArray[np.int64]:
+        count = len(self._targets)
+        if not self._shuffle:
+            return np.arange(count)
+        return np.random.default_rng([self._seed, self._epoch]).permutation(count)
+
+
+class Images:
+    """The inputs of a list of examples, as they are or augmented."""
+
+    def __init__(
+        self,
+        store: PixelStore,
+        examples: Sequence[Example],
+        augmenter: Augmenter | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self._store = store
+        self._examples = examples
+        self._augmenter = augmenter
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __call__(self, chosen: NDArray[np.int64], epoch: int) -> Floats:
+        return np.stack([self._one(int(index), epoch) for index in chosen])
+
+    def _one(self, index: int, epoch: int) -> Floats:
+        example = self._examples[index]
+        stored = self._store.stored(example)
+        if self._augmenter is None:
+            return self._store.finish(stored)
+        # By what the image is, not by its place: it is changed alike in whichever list it stands.
+        which = int(example.digest[:12], 16)
+        return self._store.finish(self._augmenter(stored, (self._seed, epoch, which)))
+
+
+class Maps:
+    """Feature maps made once, of each image and of its copies; an epoch draws one of them."""
+
+    def __init__(self, versions: Sequence[Sequence[NDArray[np.float16]]], *, seed: int = 0) -> None:
+        """Take one list a version, each with the maps (H, W, C) of all images in their order."""
+        self._versions = versions
+        self._seed = seed
+
+    def __call__(self, chosen: NDArray[np.int64], epoch: int) -> Floats:
+        random = np.random.default_rng([self._seed, epoch, int(chosen[0])])
+        which = random.integers(0, len(self._versions), len(chosen))
+        return np.stack(
+            [self._versions[version][index] for version, index in zip(which, chosen, strict=True)]
+        ).astype(np.float32)

@@ -1,0 +1,252 @@
+"""A folder of class folders as a data set: which file is which class, split and group.
+
+DATA is a folder of class folders, the same inside `train`, `val` and `test`, or either with a
+`manifest.csv` that names `group_id`. Class folders are matched to the catalogue by id, name or
+alias, whatever their case.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from diagnosis.catalogue import Disease
+from trainer import manifest as manifests
+from trainer.refusals import DataRefused
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+_JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One file of a data set."""
+
+    path: Path
+    class_id: str
+    digest: str
+    """SHA-256 of the file, in hexadecimal."""
+    group: str
+    """What must never straddle two splits: a patient, a lesion, a cluster; else the file itself."""
+    split: Split | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not used, and why."""
+
+    path: Path
+    reason: str
+    """A stable code: `not-an-image`, `damaged-image`, `not-in-manifest` and so on."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The files of a data set, in the order of their paths."""
+
+    root: Path
+    disease: Disease
+    examples: tuple[Example, ...]
+    skipped: tuple[Skipped, ...] = ()
+    has_groups: bool = False
+    """True where a manifest names the groups; else each file is a group of its own."""
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that the data set declares, in their usual order."""
+        present = {one.split for one in self.examples}
+        return tuple(split for split in SPLITS if split in present)
+
+    def of(self, split: Split | None) -> "DataSet":
+        """The part of one split; all of it for None."""
+        if split is None:
+            return self
+        return self.keep(one for one in self.examples if one.split == split)
+
+    def keep(self, examples: Iterable[Example]) -> "DataSet":
+        """The same data set with these examples only."""
+        return replace(self, examples=tuple(examples))
+
+    def per_class(self) -> dict[str, int]:
+        """How many files each class of the disease has, in the catalogue's order."""
+        counts = Counter(one.class_id for one in self.examples)
+        return {class_id: counts[class_id] for class_id in self.disease.class_ids}
+
+    def groups(self) -> int:
+        """How many groups there are."""
+        return len({one.group for one in self.examples})
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that a folder or a manifest names, before it was read."""
+
+    path: Path
+    label: str
+    split: Split | None
+    group: str = ""
+
+
+def read_dataset(
+    root: Path, disease: Disease, *, manifest: Path | None = None, workers: int = 2
+) -> DataSet:
+    """Find the files of a data set and match their folders to the disease's classes.
+
+    Args:
+        root: DATA.
+        disease: of the catalogue.
+        manifest: read this one instead of looking for `manifest.csv` in DATA and above it.
+        workers: threads that read the files for their digests.
+
+    Raises:
+        DataRefused: the folder is missing or empty, a class folder or a label is unknown, or the
+            manifest names a file that is not there.
+    """
+    if not disease.classes:
+        raise DataRefused(
+            f"{disease.id} takes its classes from its artifact; it has no class folders."
+        )
+    found, skipped, has_groups = find_files(root, manifest, disease)
+    if not found:
+        raise DataRefused(f"{root} holds no files in class folders. {_expected(disease)}")
+    unknown = sorted({one.label for one in found if disease.class_for_folder(one.label) is None})
+    if unknown:
+        raise DataRefused(
+            f"{', '.join(map(repr, unknown[:5]))} in {root} is no class of {disease.id}. "
+            f"{_expected(disease)}"
+        )
+    with ThreadPoolExecutor(workers) as pool:
+        digests = list(pool.map(digest_of, (one.path for one in found)))
+    examples = []
+    for one, digest in zip(found, digests, strict=True):
+        match = disease.class_for_folder(one.label)
+        if match is not None:
+            examples.append(
+                Example(one.path, match.id, digest, one.group or f"file {digest}", one.split)
+            )
+    return DataSet(root, disease, tuple(examples), tuple(skipped), has_groups)
+
+
+def find_files(
+    root: Path, manifest: Path | None = None, disease: Disease | None = None
+) -> tuple[list[Found], list[Skipped], bool]:
+    """Every file of a data set by path, those that are passed over, and whether groups are named.
+
+    Raises:
+        DataRefused: as `read_dataset`, but unknown labels are kept.
+    """
+    if not root.is_dir():
+        raise DataRefused(f"{root} is not a folder.")
+    if manifest is not None and not manifest.is_file():
+        raise DataRefused(f"The manifest {manifest} does not exist.")
+    chosen = manifest or manifests.find(root)
+    if chosen is None:
+        found, skipped = _scan(root, disease)
+        return found, skipped, False
+    rows = list(manifests.read(chosen, root))
+    missing = [row.path for row in rows if not row.path.is_file()]
+    if missing:
+        raise DataRefused(
+            f"{chosen} names {len(missing)} file(s) that do not exist, for example {missing[0]}."
+        )
+    found = sorted(
+        (
+            Found(row.path, row.label, _SPLIT_NAMES.get(row.split.lower()), row.group)
+            for row in rows
+        ),
+        key=lambda one: str(one.path),
+    )
+    named = {one.path for one in found}
+    skipped = [
+        Skipped(path, "not-in-manifest")
+        for path in _files(root.resolve())
+        if path not in named and path != chosen.resolve()
+    ]
+    return found, skipped, any(row.group for row in rows)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        DataRefused: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataRefused(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _scan(root: Path, disease: Disease | None) -> tuple[list[Found], list[Skipped]]:
+    """Files by the names of their folders, with loose files beside the class folders skipped."""
+    folder = _unwrapped(root, disease)
+    folders = _folders(folder)
+    splits = {one: _SPLIT_NAMES.get(one.name.lower()) for one in folders}
+    skipped = [Skipped(path, "outside-class-folders") for path in _loose(folder)]
+    found: list[Found] = []
+    for one in folders:
+        split = splits[one]
+        if split is None:
+            found += [Found(path, one.name, None) for path in _files(one)]
+            continue
+        skipped += [Skipped(path, "outside-class-folders") for path in _loose(one)]
+        for inner in _folders(one):
+            found += [Found(path, inner.name, split) for path in _files(inner)]
+    return sorted(found, key=lambda one: str(one.path)), skipped
+
+
+def _unwrapped(root: Path, disease: Disease | None) -> Path:
+    """Where the class or split folders are: archives often wrap everything in one folder more."""
+    folder = root
+    for _ in range(3):
+        inside = _folders(folder)
+        if len(inside) != 1 or inside[0].name.lower() in _SPLIT_NAMES or not _folders(inside[0]):
+            break
+        if disease is not None and disease.class_for_folder(inside[0].name) is not None:
+            break
+        folder = inside[0]
+    return folder
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if one.is_dir() and not _is_junk(one))
+
+
+def _loose(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if one.is_file() and not _is_junk(one))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        one
+        for one in folder.rglob("*")
+        if one.is_file() and not any(_is_junk(part) for part in (one, *_between(one, folder)))
+    )
+
+
+def _between(path: Path, folder: Path) -> list[Path]:
+    return [parent for parent in path.parents if parent != folder and folder in parent.parents]
+
+
+def _is_junk(path: Path) -> bool:
+    return path.name.startswith(".") or path.name in _JUNK
+
+
+def _expected(disease: Disease) -> str:
+    names = ", ".join(disease.class_ids)
+    return f"Expected a folder for each of: {names} (names and aliases of the catalogue count too)."

@@ -1,0 +1,182 @@
+"""`trainer evaluate`: what an artifact does on a folder of class folders, as it is served."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diagnosis import WARNING
+from diagnosis.artifacts import Card, Registry, VerifiedArtifact, check_against, open_artifact
+from diagnosis.catalogue import catalogue
+from diagnosis.contracts import OperatingPointName
+from diagnosis.errors import SightlineError
+from diagnosis.judgement import probabilities
+from trainer import metrics
+from trainer.data import DataSet, Split, read_dataset
+from trainer.engine import open_network, run_in_blocks
+from trainer.metrics import Scores
+from trainer.pixels import PixelStore, Progress
+from trainer.refusals import ArtifactMissing, DataRefused, TrainerRefused
+from trainer.settings import Settings
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of one artifact on one data set, and the scores behind them."""
+
+    card: Card
+    data: DataSet
+    scores: Scores
+    split: Split | None
+    engine: str
+    operating_point: OperatingPointName | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The one JSON object of `trainer evaluate --json`."""
+        reasons: dict[str, int] = {}
+        for one in self.data.skipped:
+            reasons[one.reason] = reasons.get(one.reason, 0) + 1
+        two = len(self.scores.class_ids) == 2 and self.scores.finding is not None
+        return {
+            "disease": self.card.disease,
+            "version": self.card.version,
+            "digest": self.card.files.keras.digest,
+            "n": len(self.data.examples),
+            "groups": self.data.groups(),
+            "split": self.split or "all",
+            "per_class": self.data.per_class(),
+            "skipped": {
+                "count": len(self.data.skipped),
+                "reasons": dict(sorted(reasons.items())),
+            },
+            "finding": self.scores.finding,
+            "decision": "threshold" if two else "argmax",
+            "operating_point": self.operating_point,
+            "threshold": self.scores.threshold,
+            "confusion": metrics.confusion(self.scores),
+            **{name: one.as_dict() for name, one in metrics.figures(self.scores).items()},
+            "classes": metrics.per_class(self.scores),
+            "baseline_always_finding": metrics.baseline(self.scores),
+            "intervals": {
+                "method": "percentile bootstrap of whole groups",
+                "draws": metrics.DRAWS,
+                "seed": metrics.SEED,
+                "confidence": 0.95,
+            },
+            "engine": self.engine,
+            "warning": WARNING,
+        }
+
+
+def find_artifact(name: str, settings: Settings) -> VerifiedArtifact:
+    """An artifact by its folder, or by the name of a disease: then its live one.
+
+    Where no registry exists yet, the live artifact is the highest version that ships, as it will
+    be once a registry is seeded; nothing is written.
+
+    Raises:
+        ArtifactMissing: there is none.
+        SightlineError: it does not pass its checks.
+    """
+    if name not in catalogue():
+        folder = Path(name)
+        if not folder.is_dir():
+            raise ArtifactMissing(
+                f"{name} is neither a disease of the catalogue nor the folder of an artifact."
+            )
+        return open_artifact(folder)
+    live = live_folder(name, settings)
+    if live is None:
+        raise ArtifactMissing(
+            f"No artifact of {name} is live. Train and publish one, then `trainer promote {name} "
+            "VERSION`; or name an artifact's folder."
+        )
+    return open_artifact(live)
+
+
+def live_folder(disease: str, settings: Settings) -> Path | None:
+    """Where the live artifact of a disease lies, or None; a registry that exists has the say."""
+    if settings.registry_dir.is_dir():
+        live = Registry(settings.registry_dir).live_folder(disease)
+        if live is not None:
+            return live
+        if Registry(settings.registry_dir).stamp(disease):
+            return None
+    shipped = Registry(settings.models_dir)
+    versions = shipped.versions(disease)
+    return shipped.folder(disease, versions[-1]) if versions else None
+
+
+def evaluate(
+    artifact: VerifiedArtifact,
+    root: Path,
+    settings: Settings,
+    *,
+    split: Split | None = None,
+    operating_point: OperatingPointName = "balanced",
+    manifest: Path | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score every readable image of a folder the way the service would.
+
+    Raises:
+        DataRefused: the folder cannot be used, or has no such split.
+        TrainerRefused: the card has no such operating point, or its disease is unknown.
+    """
+    card = artifact.card
+    disease = catalogue().get(card.disease)
+    if disease is None:
+        raise TrainerRefused(f"The catalogue has no disease {card.disease!r}.")
+    try:
+        check_against(card, disease)
+    except SightlineError as error:
+        raise TrainerRefused(f"{error.detail} {error.cause or ''}".strip()) from error
+    threshold = _threshold(card, operating_point)
+    whole = read_dataset(root, disease, manifest=manifest, workers=settings.workers)
+    chosen = _choose_split(whole, split)
+    store = PixelStore(settings.cache_dir, card.preprocessing, workers=settings.workers)
+    data = store.prepare(whole.of(chosen), progress)
+    network, engine = open_network(artifact)
+    outputs = run_in_blocks(
+        network, lambda start, end: store.inputs(data.examples[start:end]), len(data.examples)
+    )
+    scores = Scores(
+        class_ids=disease.class_ids,
+        labels=np.array([disease.class_ids.index(one.class_id) for one in data.examples], np.int64),
+        probabilities=probabilities(outputs, card),
+        groups=group_numbers(data),
+        finding=card.finding,
+        threshold=threshold,
+    )
+    named = operating_point if card.finding is not None else None
+    return Evaluation(card, data, scores, chosen, engine, named)
+
+
+def group_numbers(data: DataSet) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """A number for each example's group, by the order of the groups' names."""
+    names = {name: place for place, name in enumerate(sorted({e.group for e in data.examples}))}
+    return np.array([names[one.group] for one in data.examples], np.int64)
+
+
+def _threshold(card: Card, name: OperatingPointName) -> float | None:
+    """The threshold that decides: none with three or more classes, where the largest wins."""
+    if card.finding is None:
+        return None
+    try:
+        threshold = card.operating_point(name).threshold
+    except KeyError as error:
+        there = ", ".join(point.name for point in card.operating_points)
+        raise TrainerRefused(
+            f"The artifact has no operating point {name!r}; it has: {there}."
+        ) from error
+    return threshold if len(card.classes) == 2 else None
+
+
+def _choose_split(data: DataSet, wanted: Split | None) -> Split | None:
+    if wanted is not None:
+        if wanted not in data.splits:
+            there = ", ".join(data.splits) or "none"
+            raise DataRefused(f"{data.root} has no split {wanted!r}; it has: {there}.")
+        return wanted
+    return next((split for split in data.splits[::-1] if split != "train"), None)

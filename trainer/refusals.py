@@ -1,0 +1,25 @@
+"""What the trainer refuses, each with a sentence that says what to do. A command exits with 2."""
+
+
+class TrainerRefused(Exception):
+    """The command cannot do what was asked; the text is a sentence for the person who asked."""
+
+
+class DataRefused(TrainerRefused):
+    """The folder of images cannot be used as it is."""
+
+
+class LeakageRefused(DataRefused):
+    """A patient or an identical image stands on two sides of a split."""
+
+
+class RecipeRefused(TrainerRefused):
+    """The recipe does not exist or lacks something it needs."""
+
+
+class ArtifactMissing(TrainerRefused):
+    """There is no artifact where one was named."""
+
+
+class ParityRefused(TrainerRefused):
+    """The converted model does not answer as the Keras model does."""

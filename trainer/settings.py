@@ -1,0 +1,60 @@
+"""The trainer's settings: the only place in `trainer` that reads the environment."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: The checkout; relative defaults would depend on where a command is typed.
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    """Read once from the environment; every name begins with SIGHTLINE_TRAINER_."""
+
+    model_config = SettingsConfigDict(env_prefix="SIGHTLINE_TRAINER_", frozen=True, extra="ignore")
+
+    registry_dir: Path = Field(
+        PROJECT / ".run" / "registry",
+        description="The registry that publish and promote write to.",
+    )
+    models_dir: Path = Field(
+        PROJECT / "models",
+        description="The artifacts that ship; read where the registry does not exist yet.",
+    )
+    runs_dir: Path = Field(
+        PROJECT / "trainer-runs",
+        description="Where a training run without --out puts its folder.",
+    )
+    cache_dir: Path = Field(
+        PROJECT / ".run" / "trainer-cache",
+        description="Preprocessed images, by the digest of their steps and of the file.",
+    )
+    data: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_TRAINER_DATA", "SIGHTLINE_DATA"),
+        description="Folder of data sets; pretrained weights are looked for in its `weights`.",
+    )
+    weights: Path | None = Field(
+        None,
+        description="Pretrained SqueezeNet v1.1 weights (.h5) of the recipe squeezenet_transfer.",
+    )
+    workers: int = Field(
+        2, ge=1, le=64, description="Threads that decode, preprocess and augment images."
+    )
+
+    def squeezenet_weights(self) -> Path | None:
+        """Where the SqueezeNet weights are: the setting, or the folder of data sets, or None."""
+        if self.weights is not None:
+            return self.weights
+        if self.data is None:
+            return None
+        found = sorted((self.data / "weights").glob("squeezenet*notop*.h5"))
+        return found[0] if found else None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()
