@@ -93,7 +93,7 @@ def _most_idat(header: bytes) -> int:
     width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * _SAMPLES.get(kind, 4) * width
     # Adam7 splits each row over up to seven passes, each with a filter byte.
-    raw = height * ((bits + 7) // 8 + (8 if interlaced else 1))
+    raw: int = height * ((bits + 7) // 8 + (8 if interlaced else 1))
     return raw + raw // 8 + 65_536
 
 
