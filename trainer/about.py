@@ -4,16 +4,28 @@ A TOML file, given with `--about` or lying as `about.toml` in DATA, fills the ca
 licence and limitations. Nothing is made up where there is none.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from diagnosis.artifacts.card import Population, Sentence
 from trainer.refusals import DataRefused
 
 NAME = "about.toml"
+
+
+def _compiles(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 class About(BaseModel):
@@ -28,8 +40,8 @@ class About(BaseModel):
     population: Population = Field(
         default_factory=lambda: Population(description="Not described by the data set.")
     )
-    families: dict[str, str] = Field(default_factory=dict)
-    """Acquisition families and their patterns in file names; used by `--families auto`."""
+    families: dict[str, Pattern] = Field(default_factory=dict)
+    """Acquisition families and their patterns in file names; used by `--leave-families-out`."""
     limitations: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()
 
 

@@ -117,9 +117,10 @@ def train(
     about: Annotated[
         Path | None, typer.Option(help="TOML with dataset, licence and population for the card.")
     ] = None,
-    families: Annotated[
-        str | None, typer.Option(help="Leave acquisition families out: `auto`, or a file.")
-    ] = None,
+    leave_families_out: Annotated[
+        bool,
+        typer.Option("--leave-families-out", help="Measure on acquisition families left out."),
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Local file of pretrained weights.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, max=1000)] = None,
@@ -139,7 +140,7 @@ def train(
         out=out or settings.runs_dir / f"{disease}-{recipe}-{stamp}",
         manifest=manifest,
         about=about,
-        families=families,
+        leave_families_out=leave_families_out,
         weights=weights,
         seed=seed,
         epochs=epochs,

@@ -1,13 +1,16 @@
 """Synthetic demo images: samples of a small model of each class that show no patient.
 
-The model is a principal component analysis of a class's training images. A sample is the class
-mean plus shrunken random coefficients: smooth, plausible, and by construction no image of anyone.
-That it lies no nearer to a training image than those lie to each other is measured, not assumed.
+The model is a principal component analysis of a class's training images and their typical power
+spectrum. A sample is the class mean plus shrunken random coefficients, which is too smooth; each
+band of its frequencies is then raised to the class's typical power. By construction it is no image
+of anyone. That it lies no nearer to a training image than those lie to each other is measured, not
+assumed.
 """
 
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +22,12 @@ Floats = NDArray[np.float32]
 SIDE = 256
 #: Side at which distances are measured: finer detail is noise there.
 _COMPARED = 64
-_COMPONENTS = 24
-_SHRINK = 0.6
+_COMPONENTS = 100
+_SHRINK = 0.8
+#: How far a band of frequencies may be raised: more would raise noise.
+_MOST_GAIN = 4.0
+#: Bands that a gain is averaged over, so that none stands out.
+_SMOOTHED = 7
 _TRIES = 30
 _MOST_IMAGES = 400
 #: Of the training images' own distances to their nearest neighbour; a sample must be farther away.
@@ -105,16 +112,40 @@ def _draw(pixels: Floats, random: np.random.Generator) -> list[Floats]:
     kept = kept[values[kept] > 1e-3]
     components = (vectors[:, kept] / np.sqrt(values[kept])).T @ centred
     spreads = np.sqrt(values[kept] / max(1, len(flat) - 1))
-    # The mean of many images is flatter than any of them: give back a typical contrast.
-    contrast = float(np.median(flat.std(axis=1)))
+    typical = np.median([_spectrum(one.mean(axis=2)) for one in pixels], axis=0)
     samples = []
     for _ in range(_TRIES):
         weights = random.normal(0, _SHRINK, len(kept)) * spreads
-        image = mean + weights @ components
-        factor = min(contrast / max(float(image.std()), 1.0), 1.5)
-        image = (image - image.mean()) * factor + image.mean()
-        samples.append(np.clip(image, 0, 255).reshape(pixels.shape[1:]).astype(np.float32))
+        image = (mean + weights @ components).reshape(pixels.shape[1:])
+        samples.append(np.clip(_sharpened(image, typical), 0, 255).astype(np.float32))
     return samples
+
+
+def _bands() -> NDArray[np.int64]:
+    """Distance of each frequency from zero, in whole cycles an image, (SIDE, SIDE)."""
+    cycles = np.fft.fftfreq(SIDE) * SIDE
+    distance = np.rint(np.hypot(cycles[:, None], cycles[None]))
+    return np.asarray(np.minimum(distance, SIDE // 2), np.int64)
+
+
+def _spectrum(plane: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean power in each band of frequencies of one plane (SIDE, SIDE)."""
+    power = np.abs(np.fft.fft2(plane - plane.mean())) ** 2
+    bands = _bands().ravel()
+    return np.asarray(np.bincount(bands, power.ravel()) / np.bincount(bands), np.float64)
+
+
+def _sharpened(image: NDArray[Any], typical: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The image (SIDE, SIDE, C) with each band of frequencies raised towards a typical power."""
+    power = _spectrum(image.mean(axis=2))
+    gain = np.minimum(np.sqrt(typical / np.maximum(power, 1e-9)), _MOST_GAIN)
+    gain[0] = 1.0
+    edge = _SMOOTHED // 2
+    window = np.full(_SMOOTHED, 1 / _SMOOTHED)
+    field = np.convolve(np.pad(gain, edge, mode="edge"), window, "valid")[_bands()]
+    mean = image.mean(axis=(0, 1))
+    waves = np.fft.fft2(image - mean, axes=(0, 1)) * field[..., np.newaxis]
+    return np.asarray(np.fft.ifft2(waves, axes=(0, 1)).real + mean, np.float64)
 
 
 def _as_read(sample: Floats) -> tuple[bytes, Floats]:

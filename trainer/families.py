@@ -1,5 +1,6 @@
 """Acquisition families: images of one origin, told by their file names, and models without them.
 
+The patterns are facts of a data set (see `trainer.about`).
 A validation split of the same origin flatters. A model that is fitted without a family and then
 measured on it says more about films from elsewhere.
 """
@@ -8,18 +9,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 from trainer.data import Example
 from trainer.refusals import DataRefused
 
-#: Kermany 2018: two series of normal films, and two kinds of pneumonia.
-KERMANY = (
-    ("series_2", r"^NORMAL2-IM-"),
-    ("series_1", r"^IM-"),
-    ("bacterial", r"_bacteria_"),
-    ("viral", r"_virus_"),
-)
 _MOST_FITS = 16
 
 
@@ -45,38 +38,6 @@ class LeftOut:
     train: tuple[Example, ...]
     val: tuple[Example, ...]
     held: tuple[Example, ...]
-
-
-def read_families(choice: str | None) -> Families:
-    """The families by choice: None for none, `auto` for Kermany's names, else a file of patterns.
-
-    Each line of the file is a name, an equals sign and a regular expression; `#` begins a comment.
-
-    Raises:
-        DataRefused: the file is missing, or a line is not of that kind.
-    """
-    if choice is None:
-        return Families()
-    if choice == "auto":
-        return Families(KERMANY)
-    try:
-        lines = Path(choice).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataRefused(f"The families {choice} cannot be read: {error}.") from error
-    patterns = []
-    for number, line in enumerate(lines, start=1):
-        text = line.partition("#")[0].strip()
-        if not text:
-            continue
-        name, equals, pattern = (part.strip() for part in text.partition("="))
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise DataRefused(f"Line {number} of {choice}: {error}.") from error
-        if not (name and equals and pattern):
-            raise DataRefused(f"Line {number} of {choice} is not `name = regular expression`.")
-        patterns.append((name, pattern))
-    return Families(tuple(patterns))
 
 
 def leave_out(

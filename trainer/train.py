@@ -23,12 +23,12 @@ from trainer.batches import Images, Source
 from trainer.candidate import Parts, RunRecord, evaluation_record
 from trainer.data import DataSet, Example, read_dataset
 from trainer.evaluate import group_numbers
-from trainer.families import Families, leave_out, read_families
+from trainer.families import Families, leave_out
 from trainer.fitting import FrozenMaps, Task, fit, predict
 from trainer.metrics import Floats, Scores
 from trainer.pixels import PixelStore, Progress, refuse_many_unreadable
 from trainer.recipes import Built, Descent, Order, Recipe, load
-from trainer.refusals import TrainerRefused
+from trainer.refusals import DataRefused, TrainerRefused
 from trainer.runtime import keras
 from trainer.settings import Settings
 from trainer.splits import with_splits
@@ -45,7 +45,7 @@ class Request:
     out: Path
     manifest: Path | None = None
     about: Path | None = None
-    families: str | None = None
+    leave_families_out: bool = False
     weights: Path | None = None
     seed: int = 0
     epochs: int | None = None
@@ -77,7 +77,7 @@ def train(request: Request, settings: Settings, watch: Watch | None = None) -> P
     disease = disease_of(request.disease)
     recipe = _with_epochs(load(request.recipe, disease, laptop=request.laptop), request.epochs)
     about = read_about(request.data, request.about)
-    families = _families(request.families, about)
+    families = _families(request, about)
     data = read_dataset(request.data, disease, manifest=request.manifest, workers=settings.workers)
     data = _at_most(with_splits(data, seed=request.seed), recipe.most_images_per_class)
     store = PixelStore(settings.cache_dir, recipe.preprocessing, workers=settings.workers)
@@ -221,7 +221,7 @@ class _Run:
 
     def _leave_families_out(self, train: DataSet, val: DataSet) -> list[Held]:
         """Fit again without each choice of families, and score them."""
-        if not self.families.patterns:
+        if not self.request.leave_families_out:
             return []
         found = []
         for one in leave_out(
@@ -304,11 +304,18 @@ def _labels(data: DataSet) -> NDArray[np.int64]:
     return np.array([data.disease.class_ids.index(one.class_id) for one in data.examples], np.int64)
 
 
-def _families(choice: str | None, about: About) -> Families:
-    """`auto` means the data set's own families where its facts name them."""
-    if choice == "auto" and about.families:
-        return Families(tuple(about.families.items()))
-    return read_families(choice)
+def _families(request: Request, about: About) -> Families:
+    """The data set's families; they weigh in training whether or not they are left out.
+
+    Raises:
+        DataRefused: they are to be left out, and the facts name none.
+    """
+    if request.leave_families_out and not about.families:
+        raise DataRefused(
+            "No acquisition families are known for this data: name them under [families] in its "
+            "facts (about.toml in DATA, or --about)."
+        )
+    return Families(tuple(about.families.items()))
 
 
 def _with_epochs(recipe: Recipe, epochs: int | None) -> Recipe:

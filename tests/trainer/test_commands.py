@@ -235,7 +235,7 @@ BAD_INPUT = {
     f"train {CHEST} --data one --recipe cnn5": "no image of",
     "train everyday_object --data one --recipe cnn5": "takes its classes",
     f"train {CHEST} --data films --recipe squeezenet_transfer": "--weights",
-    f"train {CHEST} --data films --recipe cnn5 --families none.txt": "cannot be read",
+    f"train {CHEST} --data films --recipe cnn5 --leave-families-out": "No acquisition families",
     f"train {CHEST} --data films --recipe cnn5 --about none.toml": "does not exist",
     "evaluate nothing --data films": "neither a disease",
     "evaluate malaria_cell --data films": "No artifact of malaria_cell is live",

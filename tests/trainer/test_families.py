@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from trainer.about import read_about
 from trainer.data import Example
-from trainer.families import Families, leave_out, read_families
+from trainer.families import Families, leave_out
 from trainer.refusals import DataRefused
 
 CLASSES = ("normal", "pneumonia")
@@ -13,6 +14,12 @@ NAMES = {
     "normal": ["IM-0001.jpeg", "IM-0002.jpeg", "NORMAL2-IM-0001.jpeg", "NORMAL2-IM-0002.jpeg"],
     "pneumonia": ["person1_bacteria_1.jpeg", "person2_bacteria_2.jpeg", "person3_virus_3.jpeg"],
 }
+
+
+def kermany() -> Families:
+    """The families of the data set that the shipped artifact comes from."""
+    about = read_about(Path(), Path(__file__).parents[2] / "trainer/datasets/kermany_2018.toml")
+    return Families(tuple(about.families.items()))
 
 
 def examples(names: dict[str, list[str]]) -> list[Example]:
@@ -24,7 +31,7 @@ def examples(names: dict[str, list[str]]) -> list[Example]:
 
 
 def test_the_four_families_of_kermany_are_told_by_name() -> None:
-    families = read_families("auto")
+    families = kermany()
     assert [families.of(one) for one in examples(NAMES)] == [
         *["series_1"] * 2,
         *["series_2"] * 2,
@@ -34,7 +41,7 @@ def test_the_four_families_of_kermany_are_told_by_name() -> None:
 
 
 def test_each_choice_leaves_one_family_of_each_class_out() -> None:
-    families = read_families("auto")
+    families = kermany()
     found = leave_out(examples(NAMES), [], families.of, CLASSES)
     assert len(found) == 4
     for one in found:
@@ -51,32 +58,20 @@ def test_a_patient_with_images_of_two_families_stays_on_one_side() -> None:
         for class_id, files in NAMES.items()
         for i, name in enumerate(files)
     ]
-    for one in leave_out(both, [], read_families("auto").of, CLASSES):
+    for one in leave_out(both, [], kermany().of, CLASSES):
         assert not {x.group for x in one.train} & {x.group for x in one.held}
 
 
 def test_a_class_of_one_family_lends_a_tenth_of_its_groups() -> None:
     names = {"normal": [f"plain-{i}.png" for i in range(20)], "pneumonia": NAMES["pneumonia"]}
-    for one in leave_out(examples(names), [], read_families("auto").of, CLASSES):
+    for one in leave_out(examples(names), [], kermany().of, CLASSES):
         assert sum(x.class_id == "normal" for x in one.held) == 2
 
 
-def test_patterns_come_from_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "families.txt"
-    file.write_text("# two scanners\nold = ^a\nnew = ^b\n\n")
-    assert read_families(str(file)) == Families((("old", "^a"), ("new", "^b")))
-    assert read_families(None).patterns == ()
-
-
-@pytest.mark.parametrize(
-    ("text", "says"), [("old\n", "is not `name"), ("old = (\n", "Line 1"), (None, "cannot be read")]
-)
-def test_bad_patterns_are_refused(tmp_path: Path, text: str | None, says: str) -> None:
-    file = tmp_path / "families.txt"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(DataRefused, match=says):
-        read_families(str(file))
+def test_a_pattern_that_is_no_expression_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "about.toml").write_text('dataset = "films"\n[families]\nold = "("\n')
+    with pytest.raises(DataRefused, match=r"families\.old"):
+        read_about(tmp_path, None)
 
 
 def test_without_families_there_is_nothing_to_leave_out() -> None:

@@ -6,7 +6,7 @@ AUC and raises the one elsewhere, so its numbers are chosen by left-out acquisit
 Expected on chest films: validation AUC at least .98, left-out families at least .97.
 
     .venv/bin/trainer train chest_xray_pneumonia --data DATA --recipe squeezenet_transfer \\
-        --weights squeezenet.h5 --families auto
+        --weights squeezenet.h5 --about trainer/datasets/kermany_2018.toml --leave-families-out
 """
 
 from diagnosis.catalogue import Disease
