@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 from typer.main import get_command
 
 from diagnosis import WARNING
+from diagnosis.artifacts import Card
 from diagnosis.telemetry import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,17 @@ def test_every_path_in_code_exists(path: Path) -> None:
     pattern = rf"`((?:{rooms})/[\w./-]+)`"
     missing = [name for name in re.findall(pattern, path.read_text()) if not (ROOT / name).exists()]
     assert missing == []
+
+
+def test_the_figures_in_the_readme_are_those_of_the_card() -> None:
+    readme = (ROOT / "README.md").read_text()
+    card = Card.from_json((ROOT / "models/chest_xray_pneumonia/1/card.json").read_bytes())
+    for measured in (card.evaluation, *card.transfer):
+        row = f"| {measured.images} |"
+        for name in ("auc", "balanced_accuracy", "sensitivity", "specificity", "ece"):
+            figure = measured.figures[name]
+            row += f" {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}) |"
+        assert row in readme
 
 
 def test_the_warning_stands_in_the_readme() -> None:
