@@ -194,6 +194,8 @@ def redis_configuration(places: Places) -> str:
             'save ""',
             "maxmemory-policy noeviction",
             "databases 1",
+            # Its own start-up lines are of no use to whoever types `make run`.
+            "loglevel warning",
             "",
         )
     )

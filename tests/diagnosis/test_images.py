@@ -162,7 +162,7 @@ def test_colour_and_grey_keep_their_shape(kind: str) -> None:
 
 
 def real_dicoms() -> Iterator[Path]:
-    """The files that ship with pydicom, and those of the folder `SIGHTLINE_DATA` if there is one."""
+    """The files that ship with pydicom, and those below `SIGHTLINE_DATA` if it is set."""
     yield from sorted((Path(pydicom.data.__file__).parent / "test_files").glob("*.dcm"))
     if data := os.environ.get("SIGHTLINE_DATA"):
         yield from sorted(path for path in (Path(data) / "dicom").glob("*") if path.is_file())

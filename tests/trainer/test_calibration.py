@@ -5,6 +5,7 @@ import pytest
 
 from diagnosis.judgement import softmax
 from trainer.calibration import (
+    COVERAGE,
     Selection,
     conformal_quantiles,
     fit_temperature,
@@ -39,7 +40,7 @@ def test_quantiles_cover_new_images_as_often_as_they_say() -> None:
         new, of = probabilities[200:], labels[200:]
         bound = 1 - np.array([found["n"], found["p"]])[of]
         covered.append((new[np.arange(100), of] >= bound).mean())
-    assert np.mean(covered) == pytest.approx(0.90, abs=0.015)
+    assert np.mean(covered) == pytest.approx(COVERAGE, abs=0.015)
 
 
 def test_a_class_with_few_images_is_never_excluded() -> None:
