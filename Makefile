@@ -38,11 +38,12 @@ run: $(DONE)/services $(DIST)/errors/404.html ## Run Sightline on http://127.0.0
 test: setup ## Run every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST)
 
-check: $(DONE)/everything ## Check style, types and the rules of the house; edits nothing
+check: setup ## Check style, types, import rules and documents; edits nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
 
 fix: $(DONE)/everything ## Mend what ruff can mend, and format
 	$(BIN)/ruff check --fix

@@ -5,10 +5,10 @@ understand raises `SCHEMA_VERSION`; new optional fields do not.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from uuid6 import uuid7
 
 from diagnosis import WARNING
@@ -35,6 +35,12 @@ class Interval(Wire):
     value: float
     low: float
     high: float
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("the interval's low end is above its high end")
+        return self
 
 
 class ClassProbability(Wire):
@@ -113,7 +119,7 @@ class Prediction(Wire):
     probabilities: tuple[ClassProbability, ...] = ()
     """Every stored class, in the catalogue's order; sums to one (see `top` for the ranking)."""
     top: tuple[ClassProbability, ...] = ()
-    """The three most probable classes, most probable first."""
+    """The most probable classes, most probable first; three, or as many as the catalogue says."""
     conformal_set: tuple[Slug, ...] = ()
     """The classes that cannot be excluded at the card's stated coverage."""
     conformal_coverage: Probability | None = None
@@ -123,7 +129,7 @@ class Prediction(Wire):
     notices: tuple[Notice, ...] = ()
     """For example: the patient is older than the population the model was trained on."""
     timings_ms: dict[str, float] = Field(default_factory=dict)
-    """Milliseconds by step: queue, decode, preprocess, infer, explain, store."""
+    """Milliseconds by step: queue, decode, preprocess, infer, store."""
     created_by: str = "anonymous"
     unit: Slug = "default"
     """The group of people who may see this reading."""

@@ -11,10 +11,12 @@ SightlineError
 │   │   ├── UnsupportedFormat         unsupported-format
 │   │   ├── UnsupportedPixels         unsupported-pixels
 │   │   ├── DamagedImage              damaged-image
+│   │   ├── DecompressionBomb         decompression-bomb
 │   │   ├── MultiFrameImage           multi-frame-image
 │   │   ├── DicomWithoutImage         dicom-without-image
 │   │   └── UnsupportedDicom          unsupported-dicom
 │   ├── InvalidRequest                invalid-request (a field missing or out of range)
+│   │   └── MissingImage              missing-image
 │   ├── UnknownDisease                unknown-disease
 │   ├── UnknownPrediction             unknown-prediction
 │   ├── NoSuchResource                not-found
@@ -158,6 +160,15 @@ class DamagedImage(ImageRefused):
     default_remedy = "Copy or export the image again; the transfer may have been interrupted."
 
 
+class DecompressionBomb(ImageRefused):
+    """It would unpack to far more than the picture that it declares."""
+
+    code = "decompression-bomb"
+    title = "The file unpacks to more than its image"
+    default_detail = "The file would unpack to far more data than the image it says it holds."
+    default_remedy = "Open the image where it came from and export it again as JPEG or PNG."
+
+
 class MultiFrameImage(ImageRefused):
     """Animated, multi-page or multi-frame."""
 
@@ -193,6 +204,15 @@ class InvalidRequest(InputRefused):
     title = "The request is incomplete or malformed"
     default_detail = "A field is missing or has a value that is not allowed."
     default_remedy = "Compare the request with the API description."
+
+
+class MissingImage(InvalidRequest):
+    """No file came with the request."""
+
+    code = "missing-image"
+    title = "There is no image in this request"
+    default_detail = "No image came with this request."
+    default_remedy = "Choose an image first; a program sends it in the multipart field `image`."
 
 
 class UnknownDisease(InputRefused):

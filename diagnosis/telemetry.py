@@ -17,9 +17,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 #: Seconds. A reading is expected at 0.02 to 0.5 s, and refused after 30 s.
 DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
-#: The steps of a reading, in order; the labels of `sightline_reading_step_seconds`.
-STEPS = ("queue", "decode", "preprocess", "infer", "explain", "store")
-
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 

@@ -111,13 +111,7 @@ PROXY_PROBLEMS: tuple[ProxyProblem, ...] = (
         "Delete the cookies of this site and try again.",
         raised_by=(494,),
     ),
-    ProxyProblem(
-        500,
-        SightlineError.code,
-        SightlineError.title,
-        SightlineError.default_detail,
-        SightlineError.default_remedy,
-    ),
+    _of(SightlineError),
     ProxyProblem(
         501,
         "not-implemented",

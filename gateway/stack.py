@@ -86,13 +86,16 @@ class Places:
         return self.run_dir / "registry"
 
     def prepare(self) -> None:
-        """Create the folders, readable by this user alone, and remove sockets left behind.
+        """Create the folders, readable by this user alone, and remove what a kill left behind:
+        sockets, and uploads that the proxy was taking in.
 
         Raises:
             CannotStart: a folder belongs to somebody else.
         """
+        uploads = self.nginx / "temp"
+        shutil.rmtree(uploads, ignore_errors=True)
         folders = (self.run_dir, self.sockets, self.redis, self.images, self.registry)
-        for folder in (*folders, self.nginx, self.nginx / "temp"):
+        for folder in (*folders, self.nginx, uploads):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = self.sockets.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():

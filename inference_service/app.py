@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from diagnosis.asgi import HeadAsGet
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import RequestTelemetry, configure_logging
 from inference_service.openapi import describe
@@ -53,4 +54,5 @@ def create_app(settings: Settings | None = None, *, results: ResultStore | None 
     # The last one added is the outermost: it sees the answers of the guard too.
     app.add_middleware(Guard, metrics=service.metrics)
     app.add_middleware(RequestTelemetry, metrics=service.metrics)
+    app.add_middleware(HeadAsGet)
     return app

@@ -21,6 +21,7 @@ from diagnosis.errors import (
     InputRefused,
     InvalidRequest,
     MethodNotAllowed,
+    MissingImage,
     NoSuchResource,
     SightlineError,
 )
@@ -41,6 +42,10 @@ class FieldRefused(InvalidRequest):
     def __init__(self, **fields: str) -> None:
         self.errors = tuple(FieldError(field=name, detail=text) for name, text in fields.items())
         super().__init__(" ".join(one.detail for one in self.errors))
+
+
+class ImageFieldMissing(FieldRefused, MissingImage):
+    """A `MissingImage` that names the field."""
 
 
 class BodyRefused(InvalidRequest):
@@ -191,7 +196,7 @@ _SENTENCES = {
     "int_parsing": "This has to be a whole number.",
     "greater_than_equal": "This number is too small.",
     "less_than_equal": "This number is too large.",
-    "string_pattern_mismatch": "Small letters, digits and underscores only.",
+    "string_pattern_mismatch": "This text does not have the form that the description names.",
     "string_too_long": "This text is too long.",
 }
 

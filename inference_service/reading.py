@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from diagnosis import judgement
 from diagnosis.artifacts import Card
 from diagnosis.artifacts.card import OperatingPoint
-from diagnosis.catalogue import Disease
+from diagnosis.catalogue import DICOM_MODALITIES, NEUTRAL_MODALITIES, Disease
 from diagnosis.contracts import (
     ArtifactReference,
     ClassProbability,
@@ -25,24 +25,6 @@ from diagnosis.contracts import (
 from diagnosis.images import CheckedImage
 from inference_service.loading import LiveModel
 from inference_service.problems import FieldRefused
-
-#: How many of the most probable classes stand in `top`.
-TOP = 3
-
-#: DICOM modalities in which an image of the catalogue's modality may come. `OT` and modalities
-#: that say nothing of the kind contradict nothing and are left out of every notice.
-DICOM_MODALITIES: Mapping[str, frozenset[str]] = {
-    "chest X-ray": frozenset({"CR", "DX", "RG", "RF", "PX"}),
-    "brain MRI": frozenset({"MR"}),
-    "retinal OCT": frozenset({"OPT", "OCT"}),
-    "fundus photograph": frozenset({"OP", "XC"}),
-    "blood smear microscopy": frozenset({"GM", "SM", "XC"}),
-    "histopathology": frozenset({"GM", "SM"}),
-    "breast ultrasound": frozenset({"US"}),
-    "skin photograph": frozenset({"XC", "GM", "DMS"}),
-    "everyday photograph": frozenset({"XC"}),
-}
-NEUTRAL_MODALITIES = frozenset({"OT", "SC"})
 
 
 def compose(
@@ -96,7 +78,7 @@ def compose(
         ),
         outcome="judged",
         probabilities=answers,
-        top=tuple(sorted(answers, key=lambda one: -one.probability)[:TOP]),
+        top=tuple(sorted(answers, key=lambda one: -one.probability)[: disease.top]),
         conformal_set=kept,
         conformal_coverage=card.conformal.coverage,
         band=judgement.band(kept, card.finding),

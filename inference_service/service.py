@@ -115,7 +115,8 @@ async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
         _, waiting = await asyncio.wait(waiting, timeout=0.5)
 
 
-def get_service(request: Request) -> Service:
+# A coroutine, because the framework calls a plain function in a thread of its own.
+async def get_service(request: Request) -> Service:
     """The service of the application that a request came to."""
     service = request.app.state.service
     assert isinstance(service, Service)

@@ -9,9 +9,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from diagnosis.errors import FileTooLarge, InvalidRequest
+from diagnosis.errors import FileTooLarge
 from diagnosis.images import MAX_BYTES
-from inference_service.problems import BodyRefused, FieldRefused
+from inference_service.problems import BodyRefused, FieldRefused, ImageFieldMissing
 
 #: Boundaries, part headers and the other fields of a form; all of them are short.
 FORM_OVERHEAD = 64 * 1024
@@ -75,7 +75,8 @@ async def read_upload(request: Request, *, seconds: float) -> Upload:
     Raises:
         FileTooLarge: by its declared length, or as soon as more than the limit has come.
         BodyRefused: not multipart, malformed, or too slow.
-        FieldRefused: the field `image` is missing, no file, or there twice.
+        ImageFieldMissing: the field `image` is missing or no file.
+        FieldRefused: it is there twice.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise BodyRefused
@@ -102,7 +103,7 @@ async def read_upload(request: Request, *, seconds: float) -> Upload:
         if len(images) > 1:
             raise FieldRefused(image="Send one image; a reading is made of one.")
         if not images or not isinstance(images[0], UploadFile):
-            raise FieldRefused(image="The image is missing; send it as a file in this field.")
+            raise ImageFieldMissing(image="The image is missing; send it as a file in this field.")
         data = await images[0].read()
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
     finally:
@@ -125,10 +126,9 @@ def text_field(upload: Upload, name: str, *, longest: int) -> str | None:
     """A text field without the blanks around it, or None where it is missing or blank.
 
     Raises:
-        InvalidRequest: longer than `longest` characters.
+        FieldRefused: longer than `longest` characters.
     """
     value = upload.fields.get(name, "").strip()
     if len(value) > longest:
-        refusal: InvalidRequest = FieldRefused(**{name: f"At most {longest} characters."})
-        raise refusal
+        raise FieldRefused(**{name: f"At most {longest} characters."})
     return value or None

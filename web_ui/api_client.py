@@ -30,9 +30,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image as the API hands it out, with the headers that say how long it may be kept."""
+    """An image as the API hands it out, with what it is and who may keep it."""
 
-    status: int
     content: bytes
     headers: dict[str, str]
 
@@ -64,7 +63,8 @@ def error_of(status: int, body: bytes) -> SightlineError:
         if status >= 500:
             return ServiceUnavailable(cause=f"status {status} without a problem")
         return SightlineError(cause=f"status {status} without a problem")
-    known = {kind.code: kind for kind in _errors_by_code()}
+    # Of several classes with one code, the one that names it.
+    known = {kind.code: kind for kind in _errors_by_code() if "code" in vars(kind)}
     kind = known.get(problem.code)
     if kind is None or kind.status != problem.status:
         kind = InputRefused if status < 500 else TemporarilyUnavailable
@@ -142,14 +142,9 @@ class ApiClient:
         """Delete a prediction and its image. Raises UnknownPrediction."""
         await self._answer("DELETE", f"/api/v1/predictions/{prediction}", request_id)
 
-    async def reading_image(
-        self, request_id: str, prediction: UUID, if_none_match: str | None
-    ) -> StoredImage:
-        """The kept image of a prediction; status 304 where the browser has it already."""
-        conditions = {"if-none-match": if_none_match} if if_none_match else {}
-        return await self._image(
-            f"/api/v1/predictions/{prediction}/image", request_id, headers=conditions
-        )
+    async def reading_image(self, request_id: str, prediction: UUID) -> StoredImage:
+        """The kept image of a prediction."""
+        return await self._image(f"/api/v1/predictions/{prediction}/image", request_id)
 
     async def demo_image(self, request_id: str, disease: str, name: str) -> StoredImage:
         """A synthetic image of the disease's live artifact."""
@@ -181,26 +176,18 @@ class ApiClient:
             fields = ", ".join(str(part["loc"]) for part in error.errors(include_input=False))
             raise SightlineError(cause=f"an answer breaks the contract at {fields}") from error
 
-    async def _image(self, path: str, request_id: str, **options: Any) -> StoredImage:
-        answer = await self._answer("GET", path, request_id, **options)
-        kept = ("content-type", "etag", "last-modified", "cache-control")
-        headers = {name: answer.headers[name] for name in kept if name in answer.headers}
-        return StoredImage(answer.status_code, answer.content, headers)
+    async def _image(self, path: str, request_id: str) -> StoredImage:
+        answer = await self._answer("GET", path, request_id)
+        passed = ("content-type", "cache-control")
+        headers = {name: answer.headers[name] for name in passed if name in answer.headers}
+        return StoredImage(answer.content, headers)
 
     async def _answer(
-        self,
-        method: str,
-        path: str,
-        request_id: str,
-        *,
-        headers: dict[str, str] | None = None,
-        **options: Any,
+        self, method: str, path: str, request_id: str, **options: Any
     ) -> httpx.Response:
-        identified = {"x-request-id": request_id} if request_id else {}
+        headers = {"x-request-id": request_id} if request_id else {}
         with _as_unavailable():
-            answer = await self._http.request(
-                method, path, headers=identified | (headers or {}), **options
-            )
+            answer = await self._http.request(method, path, headers=headers, **options)
         if answer.status_code >= 400:
             raise error_of(answer.status_code, answer.content)
         return answer

@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from diagnosis.asgi import HeadAsGet
 from diagnosis.errors import InvalidRequest, MethodNotAllowed, NoSuchResource, SightlineError
 from diagnosis.telemetry import (
     AsgiApp,
@@ -88,6 +89,7 @@ def create_app(
     _handle_errors(app, context)
     app.add_middleware(RequestTelemetry, metrics=metrics)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(HeadAsGet)
     return app
 
 
@@ -95,9 +97,7 @@ def _handle_errors(app: FastAPI, context: Context) -> None:
     """Every error, ours or not, ends on the error view and in the count of refusals."""
 
     def show(request: Request, error: SightlineError) -> Response:
-        context.metrics.refusals.labels(error.code).inc()
-        if error.status >= 500:
-            _log.warning("refused", code=error.code, cause=error.cause)
+        context.note_refusal(error)
         return context.render.problem(request, error)
 
     @app.exception_handler(SightlineError)

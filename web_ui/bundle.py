@@ -35,7 +35,6 @@ class Bundle:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         try:
             manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         except FileNotFoundError as error:

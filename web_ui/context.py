@@ -4,13 +4,21 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
+import structlog
 from fastapi import Depends, Path, Request
 
-from diagnosis.errors import NoSuchResource, UnknownDisease, UnknownPrediction
+from diagnosis.errors import (
+    NoSuchResource,
+    SightlineError,
+    UnknownDisease,
+    UnknownPrediction,
+)
 from diagnosis.telemetry import Metrics
 from web_ui.api_client import ApiClient
 from web_ui.rendering import Renderer
 from web_ui.settings import Settings
+
+_log = structlog.get_logger("web_ui")
 
 _SLUG_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 _NAME_LETTERS = _SLUG_LETTERS | frozenset("-.")
@@ -25,34 +33,43 @@ class Context:
     render: Renderer
     metrics: Metrics
 
+    def note_refusal(self, error: SightlineError) -> None:
+        """Count an error that is shown, and log it where it is not the reader's own."""
+        self.metrics.refusals.labels(error.code).inc()
+        if error.status >= 500:
+            _log.warning("refused", code=error.code, cause=error.cause)
 
-def _context(request: Request) -> Context:
+
+# Coroutines all, because the framework calls a plain function in a thread of its own.
+
+
+async def _context(request: Request) -> Context:
     context = request.app.state.context
     assert isinstance(context, Context)
     return context
 
 
-def _request_id(request: Request) -> str:
+async def _request_id(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
 # Only names that cannot change the address that the API is asked for are passed on.
 
 
-def _disease(disease: Annotated[str, Path()]) -> str:
+async def _disease(disease: Annotated[str, Path()]) -> str:
     if not 0 < len(disease) <= 64 or not _SLUG_LETTERS.issuperset(disease):
         raise UnknownDisease
     return disease
 
 
-def _prediction(prediction: Annotated[str, Path()]) -> UUID:
+async def _prediction(prediction: Annotated[str, Path()]) -> UUID:
     try:
         return UUID(prediction)
     except ValueError:
         raise UnknownPrediction from None
 
 
-def _demo_name(name: Annotated[str, Path()]) -> str:
+async def _demo_name(name: Annotated[str, Path()]) -> str:
     return demo_name(name)
 
 

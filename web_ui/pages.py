@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from diagnosis.contracts import DiseaseView
-from diagnosis.errors import SightlineError
+from diagnosis.errors import InvalidRequest, SightlineError
 from web_ui.api_reference import operations
 from web_ui.context import Context, DemoName, DiseaseId, In, RequestId
 from web_ui.rendering import retry
@@ -55,7 +55,7 @@ async def demo_image(
 ) -> Response:
     """A synthetic image, to be looked at before it is read."""
     image = await context.api.demo_image(request_id, disease, name)
-    return Response(image.content, image.status, image.headers)
+    return Response(image.content, headers=image.headers)
 
 
 @router.get("/history")
@@ -77,13 +77,18 @@ async def history(
     classes = chosen.classes if chosen else ()
     if class_id not in {item.id for item in classes}:
         class_id = ""
-    found = await context.api.readings(
-        request_id,
-        limit=context.settings.page_size,
-        cursor=cursor,
-        disease=chosen.id if chosen else None,
-        class_id=class_id,
-    )
+    try:
+        found = await context.api.readings(
+            request_id,
+            limit=context.settings.page_size,
+            cursor=cursor,
+            disease=chosen.id if chosen else None,
+            class_id=class_id,
+        )
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            "There is no such page of the history.", remedy="Open the history from its first page."
+        ) from error
     filters = {"disease": chosen.id if chosen else "", "class_id": class_id}
     passed = (trail or [])[-_LONGEST_TRAIL:]
     newer = _page(filters, passed[-1] if passed else "", passed[:-1]) if cursor else None

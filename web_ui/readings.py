@@ -49,8 +49,14 @@ async def _refused(
         form = await context.api.disease(request_id, disease)
     except SightlineError:
         raise error from None
-    context.metrics.refusals.labels(error.code).inc()
+    context.note_refusal(error)
     return show_disease(context, form, error)
+
+
+@router.get("/diseases/{disease}/readings")
+async def back_to_the_form(disease: DiseaseId) -> Response:
+    """A refusal without scripts stands under this address; asked for again, it is the form."""
+    return RedirectResponse(f"/diseases/{disease}", 303)
 
 
 @router.get("/readings/{prediction}")
@@ -63,15 +69,10 @@ async def reading_page(context: In, request_id: RequestId, prediction: ReadingId
 
 
 @router.get("/readings/{prediction}/image")
-async def reading_image(
-    request: Request, context: In, request_id: RequestId, prediction: ReadingId
-) -> Response:
+async def reading_image(context: In, request_id: RequestId, prediction: ReadingId) -> Response:
     """The image that was read, as it is kept: without its metadata."""
-    image = await context.api.reading_image(
-        request_id, prediction, request.headers.get("if-none-match")
-    )
-    headers = {"cache-control": "private, no-cache"} | image.headers
-    return Response(image.content, image.status, headers)
+    image = await context.api.reading_image(request_id, prediction)
+    return Response(image.content, headers=image.headers)
 
 
 @router.get("/readings/{prediction}/delete")

@@ -45,7 +45,7 @@ class CrossSiteRequest(InputRefused):
     default_remedy = "Open the page here and send it again."
 
 
-def refuse_cross_site(request: Request) -> None:
+async def refuse_cross_site(request: Request) -> None:
     """A dependency of every route: a post must come from one of our own pages.
 
     A browser says where a post comes from in `Sec-Fetch-Site` or, on plain HTTP, in `Origin`.

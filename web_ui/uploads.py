@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from diagnosis.errors import FileTooLarge, InvalidRequest
+from diagnosis.errors import FileTooLarge, InvalidRequest, MissingImage
 
 #: Boundaries, part headers and the small fields of the form.
 _FORM_OVERHEAD_BYTES = 64 * 1024
@@ -46,7 +46,8 @@ async def receive_form(request: Request, max_image_bytes: int) -> ReadingForm:
         request: a POST with `multipart/form-data`, or a form with `demo` alone.
         max_image_bytes: the largest image that is taken.
 
-    Raises FileTooLarge, and InvalidRequest when there is neither an image nor a demo.
+    Raises FileTooLarge, InvalidRequest for a form that is cut short, and MissingImage when there is
+    neither an image nor a demo.
     """
     limit = max_image_bytes + _FORM_OVERHEAD_BYTES
     declared = request.headers.get("content-length", "")
@@ -80,8 +81,8 @@ async def receive_form(request: Request, max_image_bytes: int) -> ReadingForm:
     raise _nothing_chosen()
 
 
-def _nothing_chosen() -> InvalidRequest:
-    return InvalidRequest(
+def _nothing_chosen() -> MissingImage:
+    return MissingImage(
         "No image was chosen.",
         remedy="Choose an image first, then press “Read this image”.",
     )

@@ -15,11 +15,10 @@ from diagnosis.contracts import (
     Prediction,
 )
 from diagnosis.errors import (
+    InvalidRequest,
     MethodNotAllowed,
-    NoSuchResource,
     SightlineError,
     UnknownDisease,
-    UnknownPrediction,
 )
 
 #: Bars that are shown at once; the others open on demand.
@@ -34,11 +33,10 @@ _TONES: dict[str, Tone] = {
     "likely_negative": "negative",
 }
 
-# The API's remedies speak to a programmer; these speak to the reader of a page.
+# The API's own remedies speak to a programmer; these speak to the reader of a page.
 _PAGE_REMEDIES: dict[type[SightlineError], str] = {
     UnknownDisease: "The start page lists everything that can be read.",
-    UnknownPrediction: "The history lists the readings that are kept.",
-    NoSuchResource: "Check the address, or begin at the start page.",
+    InvalidRequest: "Begin again at the start page.",
     MethodNotAllowed: "Begin at the start page.",
 }
 
@@ -56,8 +54,10 @@ class ProblemView:
 
     @classmethod
     def of(cls, error: SightlineError) -> "ProblemView":
-        """The view of one of our errors, with a remedy for people."""
-        remedy = _PAGE_REMEDIES.get(type(error), error.remedy)
+        """The view of one of our errors; a remedy that was not written for it is put for people."""
+        remedy = error.remedy
+        if remedy == error.default_remedy:
+            remedy = _PAGE_REMEDIES.get(type(error), remedy)
         return cls(error.status, error.title, error.detail, remedy)
 
 

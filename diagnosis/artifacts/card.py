@@ -1,7 +1,9 @@
 """The card: the machine-checked record that travels with every artifact, as `card.json`."""
 
+import hashlib
+import json
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,11 +15,13 @@ from pydantic import (
 )
 
 from diagnosis.contracts import Digest, Interval, OperatingPointName, Probability, Slug
-from diagnosis.errors import CardRefused
+from diagnosis.errors import CardRefused, DigestMismatch
 from diagnosis.preprocess import Preprocessing
 
 #: A card is text that people read; a larger one is an attack or a mistake.
 MAX_CARD_BYTES = 1_000_000
+#: Key of the digest over all else in `card.json`.
+SEAL = "seal"
 
 Version = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,79}$")]
@@ -225,8 +229,8 @@ class Card(Record):
         raise KeyError(name)
 
     def to_json(self) -> bytes:
-        """The bytes of `card.json`: indented, in the order of the fields, ending in a newline."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
+        """The bytes of `card.json`: indented, in the order of the fields, sealed."""
+        return sealed(self.model_dump(mode="json"))
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
@@ -234,12 +238,37 @@ class Card(Record):
 
         Raises:
             CardRefused: too large, not JSON, or not a valid card; `cause` says where.
+            DigestMismatch: it was changed after it was sealed.
         """
         if len(data) > MAX_CARD_BYTES:
             raise CardRefused(cause=f"card.json has {len(data)} bytes, at most {MAX_CARD_BYTES}")
         try:
-            return cls.model_validate_json(data)
+            content = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise CardRefused(cause=f"not JSON: {type(error).__name__}") from error
+        if not isinstance(content, dict):
+            raise CardRefused(cause="not a JSON object")
+        if content.pop(SEAL, None) != _seal(content):
+            raise DigestMismatch(cause="card-seal: the card was changed after it was sealed")
+        try:
+            return cls.model_validate_json(json.dumps(content))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "card"
             raise CardRefused(cause=f"{where}: {first['msg']}") from error
+
+
+def sealed(content: dict[str, Any]) -> bytes:
+    """`card.json` of some content: its figures are shown to people, so a slip must not pass.
+
+    The seal shows damage and edits by hand. It is no signature: whoever can write the card can
+    seal it anew.
+    """
+    bare = {key: value for key, value in content.items() if key != SEAL}
+    return (json.dumps(bare | {SEAL: _seal(bare)}, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """SHA-256 of the content, whatever its white space and the order of its keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -36,6 +36,21 @@ Modality = Literal[
     "skin photograph",
     "everyday photograph",
 ]
+#: DICOM modalities in which an image of the catalogue's modality may come. `OT` and modalities
+#: that say nothing of the kind contradict nothing and are left out of every notice.
+DICOM_MODALITIES: Mapping[Modality, frozenset[str]] = {
+    "chest X-ray": frozenset({"CR", "DX", "RG", "RF", "PX"}),
+    "brain MRI": frozenset({"MR"}),
+    "retinal OCT": frozenset({"OPT", "OCT"}),
+    "fundus photograph": frozenset({"OP", "XC"}),
+    "blood smear microscopy": frozenset({"GM", "SM", "XC"}),
+    "histopathology": frozenset({"GM", "SM"}),
+    "breast ultrasound": frozenset({"US"}),
+    "skin photograph": frozenset({"XC", "GM", "DMS"}),
+    "everyday photograph": frozenset({"XC"}),
+}
+NEUTRAL_MODALITIES = frozenset({"OT", "SC"})
+
 Maturity = Literal["clinical_candidate", "demonstration"]
 Augmentation = Literal[
     "rotate",
@@ -118,6 +133,8 @@ class Disease(Entry):
     """What an image looks like that a model of this disease may judge."""
     maturity: Maturity
     maturity_reason: Prose
+    top: Annotated[int, Field(ge=1, le=10)] = 3
+    """How many of the most probable classes a prediction names first."""
     open_classes: bool = False
     """True where the artifact's card names the classes and the catalogue names none."""
     classes: tuple[DiseaseClass, ...] = ()

@@ -18,6 +18,7 @@ from pydicom.filereader import read_dataset
 
 from diagnosis.errors import (
     DamagedImage,
+    DecompressionBomb,
     DicomWithoutImage,
     MultiFrameImage,
     UnsupportedDicom,
@@ -162,7 +163,7 @@ def _inflate(body: bytes) -> bytes:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflater.decompress(body, _MAX_INFLATED)
     if inflater.unconsumed_tail:
-        raise DamagedImage(cause="dicom: inflates beyond any image")
+        raise DecompressionBomb(cause="dicom: inflates beyond any image")
     if not inflater.eof:
         raise DamagedImage(cause="dicom: the deflated data set is cut short")
     return inflated

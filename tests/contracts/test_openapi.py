@@ -1,6 +1,5 @@
 """The API keeps to its description, whatever is sent to it."""
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case
 
@@ -18,7 +16,7 @@ from diagnosis.errors import SightlineError
 from diagnosis.results import MemoryResults
 from inference_service.app import create_app
 from tests.fixtures.live_service import settings_in
-from tests.fixtures.ports import free_port
+from tests.fixtures.serving import served
 from tests.inference_service.pictures import BRIGHT
 
 
@@ -27,12 +25,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterato
     """A client of a service on a port of its own, with a reading in it."""
     folder = tmp_path_factory.mktemp("contracts")
     app = create_app(settings_in(folder, models_dir=artifacts), results=MemoryResults())
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    transport = httpx.HTTPTransport(retries=8)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport) as client:
+    with served(app) as address, httpx.Client(base_url=address) as client:
         until = time.monotonic() + 20
         while client.get("/readyz").status_code != 200 and time.monotonic() < until:
             time.sleep(0.05)
@@ -41,8 +34,6 @@ def client(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterato
         )
         assert made.status_code == 201
         yield client
-    server.should_exit = True
-    thread.join(20)
 
 
 @pytest.fixture(scope="module")

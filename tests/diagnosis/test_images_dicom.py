@@ -324,7 +324,7 @@ def test_a_deflate_bomb_is_given_up_at_its_cap() -> None:
     block = deflate.compress(bytes(1 << 20)) + deflate.flush(zlib.Z_FULL_FLUSH)
     bomb = block * 4000 + deflate.flush()
     began = time.thread_time()
-    assert type(refusal(head[:length] + bomb)) is errors.DamagedImage
+    assert type(refusal(head[:length] + bomb)) is errors.DecompressionBomb
     assert time.thread_time() - began < 3
 
 

@@ -1,6 +1,7 @@
 """The whole from outside: readings by the API, bad input in both shapes, and what survives."""
 
 import time
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -87,7 +88,10 @@ def test_a_bad_file_is_refused_in_both_shapes_and_not_stored(stack: Stack, name:
             else:
                 assert answer.headers["content-type"].startswith("text/html")
                 # The page words what the API says.
-                assert problem.title in answer.text
+                shown = unescape(answer.text)
+                assert problem.title in shown
+                assert problem.detail.rstrip(".") in shown
+                assert problem.remedy in shown
     assert newest(stack) == before
     assert kept_images(stack) == images_before
 
@@ -118,8 +122,8 @@ def test_a_missing_field_is_named(stack: Stack) -> None:
     with stack.client() as client:
         answer = client.post(API, files={"picture": ("film.jpg", b"x")})
     problem = Problem.model_validate_json(answer.content)
-    assert problem.code == "invalid-request"
-    assert "image" in answer.text
+    assert problem.code == "missing-image"
+    assert problem.errors[0].field == "image"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/api/v1/readyz"])
@@ -131,6 +135,66 @@ def test_the_private_side_is_not_there(stack: Stack, path: str) -> None:
 def test_every_answer_of_the_proxy_has_its_page(stack: Stack) -> None:
     built = {path.name for path in stack.settings.error_pages_dir.iterdir()}
     assert {f"{problem.status}.html" for problem in PROXY_PROBLEMS} <= built
+
+
+#: As they would stand in a file's name, in a DICOM header, in EXIF, in a form and in an address.
+PLANTED = (
+    "nameinfile4711",
+    "NAMEINDICOM^4711",
+    "nameinexif4711",
+    "nameinform4711",
+    "nameinurl4711",
+)
+
+
+def written(folder: Path) -> list[tuple[str, str]]:
+    """The files below a folder that hold a planted name, or have it in their own."""
+    return [
+        (path.name, name)
+        for path in folder.rglob("*")
+        if path.is_file()
+        for name in PLANTED
+        if name in str(path) or name.encode() in path.read_bytes()
+    ]
+
+
+def test_no_name_is_written_anywhere(stack: Stack) -> None:
+    """Not in a log, not in Redis' files, not beside an image: whether it was read or refused."""
+    file, dicom, exif, form, url = PLANTED
+    jpeg = images.encode(images.grey(400, 300), "JPEG", exif=images.exif(1, exif))
+    header = {"PatientName": dicom, "PatientID": dicom, "StudyDescription": dicom}
+    film = images.dicom(images.grey(400, 300), **header)
+    # The last ones are refused: by their content, by the services' limit and by the proxy's.
+    contents = (jpeg, film, images.dicom(None, **header), dicom.encode(), jpeg + bytes(26_250_000))
+    with stack.client() as client:
+        for address in (API, PAGE):
+            statuses = [
+                client.post(
+                    address,
+                    files={"image": (f"{file}.dcm", content)},
+                    data={"patient_reference": form, "operating_point": "balanced"},
+                ).status_code
+                for content in (*contents, jpeg + bytes(30_000_000))
+            ]
+            assert statuses == [201 if address == API else 303] * 2 + [422, 415, 413, 413]
+        for address in ("/", "/history", "/api/v1/predictions", "/api/v1/diseases"):
+            client.get(f"{address}?disease={url}&cursor={url}", headers={"referer": url})
+            client.get(f"{address.rstrip('/')}/{url}")
+        stack.kill_one("redis")
+        try:
+            client.get(f"/readings/{url}")
+            client.post(API, files={"image": (file, film)}, data={"patient_reference": form})
+        finally:
+            stack.start_one("redis")
+            stack.await_ready()
+    assert (stack.places.nginx / "access.log").stat().st_size > 0
+    assert any((stack.places.redis / "appendonlydir").iterdir())
+    assert written(stack.places.run_dir) == []
+    # And it would have been found.
+    planted = stack.places.run_dir / "planted"
+    planted.write_text(f"a line with {dicom} in it")
+    assert written(stack.places.run_dir) == [("planted", dicom)]
+    planted.unlink()
 
 
 def test_a_reading_survives_a_restart_of_everything(stack: Stack, film: bytes) -> None:
@@ -158,6 +222,9 @@ def test_without_redis_all_say_so_and_all_comes_back(stack: Stack, film: bytes) 
             page = client.get("/history")
             assert page.status_code == 503
             assert page.headers["content-type"].startswith("text/html")
+            assert int(page.headers["retry-after"]) > 0
+            assert problem.detail in page.text
+            assert problem.remedy in page.text
     finally:
         stack.start_one("redis")
         stack.await_ready()
@@ -180,7 +247,21 @@ def test_without_a_service_the_door_still_answers(stack: Stack, film: bytes, nam
                 assert api.status_code == 200
             assert page.status_code in (502, 503)
             assert page.headers["content-type"].startswith("text/html")
+            assert int(page.headers["retry-after"]) > 0
+            assert "try again in a few seconds" in page.text
+            sent = client.post(PAGE, files={"image": ("film.jpeg", film)})
+            assert sent.status_code == page.status_code
+            assert "try again in a few seconds" in sent.text
     finally:
         stack.start_one(name)
         stack.await_ready()
     assert read(stack, film).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/", "/history", "/api/v1/diseases", "/api/v1/openapi.json"])
+def test_what_answers_get_answers_head_without_a_body(stack: Stack, path: str) -> None:
+    with stack.client() as client:
+        answer, whole = client.head(path), client.get(path)
+    assert answer.status_code == whole.status_code == 200
+    assert answer.headers["content-type"] == whole.headers["content-type"]
+    assert answer.content == b""

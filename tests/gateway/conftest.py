@@ -134,6 +134,9 @@ class Proxy:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.02)
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
         pytest.fail("Nginx did not start: " + (self.folder / "stderr").read_text())
 
     def raw(self, request: bytes) -> bytes:

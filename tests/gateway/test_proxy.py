@@ -313,10 +313,8 @@ def test_a_service_that_hangs_up_is_asked_for_a_reading_once(proxy: Proxy) -> No
 
 def test_a_service_that_takes_too_long(start_proxy: Callable[..., Proxy]) -> None:
     hasty = start_proxy(answer_timeout=1)
-    began = time.monotonic()
     assert_problem(hasty.client.post("/api/v1/slow", content=b"image"), 504)
     assert_page(hasty.client.get("/slow"), 504)
-    assert time.monotonic() - began < 2.9
 
 
 def test_a_service_says_itself_when_to_come_back(proxy: Proxy) -> None:

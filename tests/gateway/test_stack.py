@@ -52,14 +52,18 @@ def test_a_folder_of_somebody_else_is_not_used_for_sockets(tmp_path: Path) -> No
         Places(tmp_path, tmp_path / "sockets").prepare()
 
 
-def test_sockets_left_behind_are_removed_and_data_is_not(tmp_path: Path) -> None:
+def test_sockets_and_uploads_left_behind_are_removed_and_data_is_not(tmp_path: Path) -> None:
     places = Places(tmp_path, tmp_path / "sockets")
     places.prepare()
     places.redis_socket.touch()
     kept = places.redis / "appendonly.aof"
     kept.touch()
+    upload = places.nginx / "temp" / "body" / "0000000001"
+    upload.parent.mkdir()
+    upload.touch()
     places.prepare()
     assert not places.redis_socket.exists()
+    assert list((places.nginx / "temp").iterdir()) == []
     assert kept.exists()
     assert stat.S_IMODE(places.images.stat().st_mode) == 0o700
 

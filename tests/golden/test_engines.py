@@ -8,30 +8,40 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from diagnosis.artifacts import Card, VerifiedArtifact, open_artifact
+from diagnosis.artifacts.card import sealed
 from diagnosis.catalogue import disease
 from diagnosis.errors import ArtifactRefused
 from diagnosis.images import read_image
 from diagnosis.judgement import probabilities
-from inference_service.engines import Engine, make_engine
-from inference_service.loading import proved
-from tests.fixtures.live_service import DISEASE
+from inference_service.engines import Engine, Precision, make_engine
+from inference_service.loading import loader, proved
+from tests.fixtures.live_service import DISEASE, settings_in
 
 ROOT = Path(__file__).parents[2]
+#: Outputs of the Keras reference, by the digest of the artifact.
+References = dict[str, NDArray[np.float32]]
+
 SHIPPED = sorted((ROOT / "models").glob("*/*/card.json"))
 
-#: Runs the reference in a process of its own: TensorFlow stays out of this one.
+pytestmark = pytest.mark.xdist_group("golden")
+
+#: Runs the reference in a process of its own: TensorFlow stays out of this one. FOLDER holds
+#: `<name>.keras` and `<name>.in.npy` of each artifact and gets `<name>.out.npy`.
 REFERENCE = """
 import sys
+from pathlib import Path
 import numpy as np
 from inference_service.engines.keras_engine import KerasEngine
-engine = KerasEngine(open(sys.argv[1], "rb").read())
-np.save(sys.argv[3], engine.predict(np.load(sys.argv[2])))
+for model in Path(sys.argv[1]).glob("*.keras"):
+    engine = KerasEngine(model.read_bytes())
+    np.save(model.with_suffix(".out.npy"), engine.predict(np.load(model.with_suffix(".in.npy"))))
 """
 
 
-def inputs(artifact: VerifiedArtifact) -> np.ndarray:
+def inputs(artifact: VerifiedArtifact) -> NDArray[np.float32]:
     """The demo images and some noise, as a batch."""
     card = artifact.card
     arrays = []
@@ -43,20 +53,27 @@ def inputs(artifact: VerifiedArtifact) -> np.ndarray:
     return np.stack(arrays)
 
 
-def reference(artifact: VerifiedArtifact, batch: np.ndarray, folder: Path) -> np.ndarray:
-    """What Keras on TensorFlow answers."""
-    (folder / "model.keras").write_bytes(artifact.keras)
-    np.save(folder / "in.npy", batch)
-    names = [str(folder / name) for name in ("model.keras", "in.npy", "out.npy")]
-    subprocess.run(
-        [sys.executable, "-c", REFERENCE, *names],
+@pytest.fixture(scope="module")
+def references(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> References:
+    """What Keras on TensorFlow answers for `inputs`, once for all, because it starts slowly."""
+    folder = tmp_path_factory.mktemp("reference")
+    digests = {}
+    for number, place in enumerate([artifacts / DISEASE / "1", *(one.parent for one in SHIPPED)]):
+        artifact = open_artifact(place)
+        (folder / f"{number}.keras").write_bytes(artifact.keras)
+        np.save(folder / f"{number}.in.npy", inputs(artifact))
+        digests[artifact.digest] = folder / f"{number}.out.npy"
+    ran = subprocess.run(
+        [sys.executable, "-c", REFERENCE, folder],
         cwd=ROOT,
         env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        check=True,
+        check=False,
         capture_output=True,
+        text=True,
         timeout=180,
     )
-    return np.asarray(np.load(folder / "out.npy"))
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return {digest: np.load(path) for digest, path in digests.items()}
 
 
 def openvino(artifact: VerifiedArtifact, cache: Path) -> Engine:
@@ -65,38 +82,58 @@ def openvino(artifact: VerifiedArtifact, cache: Path) -> Engine:
     )
 
 
-def agree(artifact: VerifiedArtifact, engine: Engine, folder: Path) -> None:
+def agree(artifact: VerifiedArtifact, engine: Engine, reference: NDArray[np.float32]) -> None:
     batch = inputs(artifact)
-    expected = probabilities(reference(artifact, batch, folder), artifact.card)
+    expected = probabilities(reference, artifact.card)
     together = probabilities(engine.predict(batch), artifact.card)
     assert together == pytest.approx(expected, abs=1e-3)
     alone = [probabilities(engine.predict(one[np.newaxis]), artifact.card)[0] for one in batch]
     assert np.stack(alone) == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_tiny_artifact(artifacts: Path, tmp_path: Path) -> None:
+def test_the_tiny_artifact(artifacts: Path, tmp_path: Path, references: References) -> None:
     artifact = open_artifact(artifacts / DISEASE / "1")
     engine = openvino(artifact, tmp_path / "cache")
-    agree(artifact, engine, tmp_path)
+    agree(artifact, engine, references[artifact.digest])
     assert not (tmp_path / "cache").exists()
     assert engine.precision == "f32"
 
 
-@pytest.mark.skipif(not SHIPPED, reason="models/ is empty: `trainer publish` fills it")
+def test_something_ships() -> None:
+    assert SHIPPED
+
+
 @pytest.mark.parametrize("card", SHIPPED, ids=lambda path: "-".join(path.parts[-3:-1]))
-def test_what_ships(card: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_what_ships_loads_at_every_precision(
+    card: Path, precision: Precision, tmp_path: Path
+) -> None:
+    """As the service loads it. Where the card does not allow a precision, f32 is taken."""
+    folder = tmp_path / "service"
+    load = loader(settings_in(folder, precision=precision))
+    artifact = open_artifact(card.parent)
+    model = load(disease(artifact.card.disease), card.parent)
+    check = artifact.card.precisions.get(precision)
+    assert model.engine.precision == (precision if check and check.allowed else "f32")
+    model.engine.close()
+
+
+@pytest.mark.parametrize("card", SHIPPED, ids=lambda path: "-".join(path.parts[-3:-1]))
+def test_what_ships(card: Path, tmp_path: Path, references: References) -> None:
     artifact = open_artifact(card.parent)
     engine = openvino(artifact, tmp_path / "cache")
     assert artifact.card.golden, "a shipped artifact has golden outputs"
     proved(disease(artifact.card.disease), artifact, engine)
-    agree(artifact, engine, tmp_path)
+    agree(artifact, engine, references[artifact.digest])
 
 
-def test_an_artifact_without_a_graph_is_converted_once(artifacts: Path, tmp_path: Path) -> None:
+def test_an_artifact_without_a_graph_is_converted_once(
+    artifacts: Path, tmp_path: Path, references: References
+) -> None:
     whole = open_artifact(artifacts / DISEASE / "1")
     bare = VerifiedArtifact(whole.card, whole.keras, None, None, whole.demo_images)
     cache = tmp_path / "cache"
-    agree(bare, openvino(bare, cache), tmp_path)
+    agree(bare, openvino(bare, cache), references[whole.digest])
     [place] = cache.iterdir()
     assert place.name == whole.digest.removeprefix("sha256:")
     assert len(json.loads((place / "digests.json").read_text())) == 2
@@ -146,7 +183,7 @@ def test_a_lower_precision_is_used_only_where_the_card_allows_it(
             "auc_change": 0.0,
         }
         text = json.loads(artifact.card.to_json()) | {"precisions": {"bf16": check}}
-        card = Card.from_json(json.dumps(text).encode())
+        card = Card.from_json(sealed(text))
         assert precision(card) == ("bf16" if allowed else "f32")
 
 

@@ -1,9 +1,8 @@
 """Pictures for the tiny model, which calls bright ones pneumonia."""
 
-import io
-
 import numpy as np
-from PIL import Image
+
+from tests.fixtures import images
 
 
 def picture(brightness: int, seed: int) -> np.ndarray:
@@ -13,9 +12,7 @@ def picture(brightness: int, seed: int) -> np.ndarray:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
+    return images.encode(pixels, "PNG")
 
 
 BRIGHT = png(picture(230, 9))

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from diagnosis.artifacts import Card, Registry
-from tests.fixtures.artifacts import change_card, variant
+from tests.fixtures.artifacts import change_card, rename_classes, variant
 from tests.fixtures.live_service import DISEASE, Live, Start
 from tests.inference_service.pictures import BRIGHT
 
@@ -141,22 +141,15 @@ async def test_others_are_served_while_one_is_refused(
     other.mkdir()
     variant(artifacts / DISEASE / "1", other / "1", disease="malaria_cell", version="1")
 
-    def rename(card: Card) -> Card:
-        names = {"pneumonia": "parasitized", "normal": "uninfected"}
-        text = card.to_json().decode()
-        for old, new in names.items():
-            text = text.replace(f'"{old}"', f'"{new}"')
-        renamed = Card.from_json(text.encode())
-        ordered = sorted(renamed.classes, key=lambda one: ORDER.index(one.id))
-        return renamed.model_copy(update={"classes": tuple(ordered), "golden": ()})
+    rename_classes(other / "1", {"pneumonia": "parasitized", "normal": "uninfected"})
 
-    change_card(other / "1", rename)
+    def reordered(card: Card) -> Card:
+        return card.model_copy(update={"classes": card.classes[::-1]})
+
+    change_card(other / "1", reordered)
     live = await start(models_dir=models)
     assert await status(live) == "unavailable"
     assert (await live.read(BRIGHT, disease="malaria_cell")).status_code == 201
-
-
-ORDER = ("parasitized", "uninfected")
 
 
 async def test_an_engine_that_answers_otherwise_than_the_reference_is_refused(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from diagnosis.artifacts import Card
-from diagnosis.catalogue import Modality, catalogue
+from diagnosis.catalogue import DICOM_MODALITIES, Modality, catalogue
 from diagnosis.images import CheckedImage
 from inference_service.problems import FieldRefused
-from inference_service.reading import DICOM_MODALITIES, choose_point, notices
+from inference_service.reading import choose_point, notices
 from tests.diagnosis.test_judgement import card as plain_card
 
 DISEASE = catalogue()["chest_xray_pneumonia"]

@@ -6,6 +6,7 @@ between uncertain, and a coloured one is not judged. What is no image is refused
 
 import hashlib
 import io
+import re
 from typing import Annotated
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from diagnosis.contracts import (
 )
 from diagnosis.errors import (
     EmptyFile,
+    InvalidRequest,
     ModelUnavailable,
     NoSuchResource,
     NotAnImage,
@@ -352,6 +354,8 @@ def _app(stand_in: StandIn) -> FastAPI:
     ) -> PredictionPage:
         if stand_in.store_down:
             raise StoreUnavailable
+        if cursor is not None and not re.fullmatch("[0-9a-f]{32}", cursor):
+            raise InvalidRequest
         found = [
             item
             for key, item in sorted(stand_in.readings.items(), reverse=True)
@@ -371,14 +375,14 @@ def _app(stand_in: StandIn) -> FastAPI:
         del stand_in.readings[stand_in.reading(prediction).id]
 
     @app.get("/api/v1/predictions/{prediction}/image")
-    async def image(request: Request, prediction: UUID) -> Response:
+    async def image(prediction: UUID) -> Response:
         reference = stand_in.reading(prediction).image
-        etag = f'"{reference.digest}"'
-        headers = {"etag": etag, "cache-control": "private, max-age=60"}
-        if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers=headers)
         if reference.digest not in stand_in.images:
-            raise NoSuchResource
+            raise NoSuchResource(
+                "The image of this reading is not kept any more.",
+                remedy="The reading itself stays. To read the image again, send it again.",
+            )
+        headers = {"cache-control": "no-store"}
         return Response(stand_in.images[reference.digest], 200, headers, reference.media_type)
 
     return app

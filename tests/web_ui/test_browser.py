@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from starlette.types import Receive, Scope, Send
 
-from tests.web_ui.conftest import served
+from tests.fixtures.serving import served
 from tests.web_ui.stand_in import BRIGHT, DARK, MIDDLE, StandIn, coloured_picture
 from web_ui.app import create_app
 from web_ui.settings import Settings

@@ -200,16 +200,35 @@ async def test_with_htmx_the_browser_is_sent_to_the_reading(client: httpx.AsyncC
     assert re.fullmatch(r"/readings/[0-9a-f-]{36}", answer.headers["hx-redirect"])
 
 
-async def test_the_image_is_passed_through_with_its_cache_headers(
-    client: httpx.AsyncClient,
+async def test_the_image_is_passed_through_and_kept_by_nobody(
+    client: httpx.AsyncClient, stand_in: StandIn
 ) -> None:
     address = (await post(client, BRIGHT)).headers["location"]
     image = await client.get(f"{address}/image")
     assert image.content == BRIGHT
-    assert image.headers["cache-control"] == "private, max-age=60"
-    again = await client.get(f"{address}/image", headers={"if-none-match": image.headers["etag"]})
-    assert again.status_code == 304
-    assert again.content == b""
+    assert image.headers["content-type"] == "image/png"
+    assert image.headers["cache-control"] == "no-store"
+    stand_in.images.clear()
+    gone = await client.get(f"{address}/image")
+    assert gone.status_code == 404
+    assert "not kept any more" in gone.text
+    assert "send it again" in gone.text
+
+
+async def test_the_address_of_a_refusal_leads_back_to_the_form(client: httpx.AsyncClient) -> None:
+    answer = await client.get(FORM)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/diseases/chest_xray_pneumonia"
+
+
+async def test_a_page_of_the_history_that_is_none_says_where_to_begin(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/history?cursor=nonsense")
+    assert answer.status_code == 422
+    assert "There is no such page of the history." in answer.text
+    assert "Open the history from its first page." in answer.text
+    assert "API" not in text_of(answer.text[answer.text.index("problem-view") :])
 
 
 async def test_deleting_asks_first_and_is_gone_afterwards(

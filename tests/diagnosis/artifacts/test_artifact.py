@@ -1,5 +1,6 @@
 """An artifact's folder: read once, verified against its card, or refused with the reason."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -89,6 +90,20 @@ def _same_names(folder: Path) -> None:
     change_card(folder, change)
 
 
+def _promise_more(folder: Path) -> None:
+    path = folder / "card.json"
+    text = path.read_text()
+    start = text.index('"operating_points"')
+    threshold = text.index('"threshold": 0.', start) + len('"threshold": 0.')
+    path.write_text(text[:threshold] + "0" + text[threshold:])
+
+
+def _unseal(folder: Path) -> None:
+    content = json.loads((folder / "card.json").read_text())
+    del content["seal"]
+    (folder / "card.json").write_text(json.dumps(content))
+
+
 CASES: dict[str, tuple[type[ArtifactRefused], str, Callable[[Path], object]]] = {
     "model changed": (DigestMismatch, "digest", _same_size("model.keras")),
     "model longer": (DigestMismatch, "file-size", _append("model.keras")),
@@ -98,6 +113,8 @@ CASES: dict[str, tuple[type[ArtifactRefused], str, Callable[[Path], object]]] = 
     "IR changed": (DigestMismatch, "digest", _same_size("model.xml")),
     "constants changed": (DigestMismatch, "digest", _same_size("model.bin")),
     "demo image changed": (DigestMismatch, "digest", _same_size("demo/demo-0.png")),
+    "card changed": (DigestMismatch, "card-seal", _promise_more),
+    "card unsealed": (DigestMismatch, "card-seal", _unseal),
     "card missing": (CardRefused, "card-missing", lambda f: (f / "card.json").unlink()),
     "card a link": (CardRefused, "card-missing", _link("card.json")),
     "one name twice": (CardRefused, "card-names", _same_names),
