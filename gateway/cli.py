@@ -67,6 +67,7 @@ def _supervise(settings: Settings, places: Places) -> int:
         nonlocal failed
         try:
             if wait_until_ready(settings, places, given_up=lambda: supervisor.stopping):
+                supervisor.ready()
                 supervisor.say(f"READY: open http://{HOST}:{settings.port} (Ctrl-C stops it)")
                 supervisor.say(WARNING)
         except NotReady as problem:
@@ -77,7 +78,7 @@ def _supervise(settings: Settings, places: Places) -> int:
     supervisor = Supervisor(processes(settings, places), announce)
     supervisor.loop()
     if supervisor.first_to_stop is not None:
-        typer.echo(f"{supervisor.first_to_stop} ended by itself, so all was stopped.", err=True)
+        typer.echo(f"{supervisor.first_to_stop} cannot run, so all was stopped.", err=True)
         return 1
     return 1 if failed else 0
 

@@ -1,11 +1,15 @@
-"""Runs the processes of the stack together: all live, or none does.
+"""Runs the processes of the stack together.
 
-honcho's manager multiplexes their output and stops all when one ends. What is added here: a signal
-that comes while the processes are being started is kept until they can be stopped; they stop in
-order, the door first and the store last; and none outlives this process, even if it is killed.
+honcho's manager multiplexes their output and stops all when one ends for good. What is added here:
+once all are ready, a process that ends by itself is started again, and the others only wait for
+it; a signal that comes while the processes are being started is kept until they can be stopped;
+they stop in order, the door first and the store last; and none outlives this process, even if it
+is killed.
 """
 
+import contextlib
 import ctypes
+import multiprocessing
 import os
 import queue
 import shlex
@@ -28,6 +32,10 @@ _START_SECONDS = 10.0
 #: How long a process may take to stop in its turn. honcho kills what is left 5 s after the first
 #: has stopped.
 _STOP_SECONDS = 4.0
+#: A process that ends sooner than this after its start, so many times in a row, cannot run.
+_STEADY_SECONDS = 2.0
+_MOST_TRIES = 5
+_PAUSE_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -71,11 +79,21 @@ def _popen(command: str, **options: Any) -> "subprocess.Popen[bytes]":
 
 
 class _Runner(Process):  # type: ignore[misc]
-    """The process between the manager and a program: passes the program's output on."""
+    """The process between the manager and a program: passes the program's output on.
+
+    Starts the program again when it ends by itself after all were ready.
+    """
+
+    #: Set by the supervisor when all are ready, and when all shall stop.
+    ready: Any = None
+    stopping: Any = None
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._child_ctor = _popen
+        self._started = 0.0
+        self._again = False
+        self._tries = 0
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         # Ctrl-C in a terminal reaches the whole group; only the manager acts on it.
@@ -83,11 +101,28 @@ class _Runner(Process):  # type: ignore[misc]
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _die_with_parent(signal.SIGKILL)
-        super().run(events, ignore_signals)
+        while True:
+            self._started = time.monotonic()
+            super().run(events, ignore_signals)
+            if not self._again:
+                return
+            time.sleep(_PAUSE_SECONDS)
+
+    def _send_message(self, data: Any, type: str = "line") -> None:  # noqa: A002 - honcho's name
+        if type == "stop":
+            quick = time.monotonic() - self._started < _STEADY_SECONDS
+            self._tries = self._tries + 1 if quick else 0
+            self._again = (
+                self.ready.is_set() and not self.stopping.is_set() and self._tries < _MOST_TRIES
+            )
+            if self._again:
+                type = "line"  # noqa: A001
+                data = f"ended by itself (rc={data['returncode']}); starting it again\n"
+        super()._send_message(data, type)
 
 
 class Supervisor(Manager):  # type: ignore[misc]
-    """Runs the given processes until one ends or a signal comes; see `loop` and `returncode`.
+    """Runs the given processes until one cannot run or a signal comes; see `loop`, `returncode`.
 
     Args:
         specs: in the order to start; they are stopped in the opposite order.
@@ -99,6 +134,7 @@ class Supervisor(Manager):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._terminating: bool = False
+        self._ready, self._stopping = multiprocessing.Event(), multiprocessing.Event()
         self._process_ctor = _Runner
         self._specs = {spec.name: spec for spec in specs}
         self._on_started = on_started
@@ -106,12 +142,13 @@ class Supervisor(Manager):  # type: ignore[misc]
         self.first_to_stop: str | None = None
         for spec in specs:
             # `exec`: the process that honcho knows is the program, not a shell around it.
-            self.add_process(
+            runner = self.add_process(
                 spec.name,
                 "exec " + shlex.join(spec.command),
                 env=dict(spec.environment),
                 cwd=str(spec.folder),
             )
+            runner.ready, runner.stopping = self._ready, self._stopping
 
     @property
     def stopping(self) -> bool:
@@ -122,11 +159,16 @@ class Supervisor(Manager):  # type: ignore[misc]
         """Print a line of the stack's own among those of the processes."""
         self._system_print(line + "\n")
 
+    def ready(self) -> None:
+        """From now on a process that ends by itself is started again."""
+        self._ready.set()
+
     def terminate(self) -> None:
         """Stop every process, in order, without waiting for it."""
         if self._terminating:
             return
         self._terminating = True
+        self._stopping.set()
         ended = [name for name, state in self._processes.items() if "returncode" in state]
         self.first_to_stop = ended[0] if ended else None
         threading.Thread(target=self._stop_in_order, daemon=True).start()
@@ -163,12 +205,12 @@ class Supervisor(Manager):  # type: ignore[misc]
     def _stop_in_order(self) -> None:
         for name in reversed(self._specs):
             state = self._processes[name]
-            if "returncode" in state:
-                continue
-            try:
-                os.killpg(state["pid"], self._specs[name].stop_signal)
-            except ProcessLookupError:
-                continue
             deadline = time.monotonic() + _STOP_SECONDS
+            told = None
             while "returncode" not in state and time.monotonic() < deadline:
+                # Told once, and once more where it was just being started again.
+                if state["pid"] != told:
+                    told = state["pid"]
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(told, self._specs[name].stop_signal)
                 time.sleep(0.02)

@@ -16,7 +16,7 @@ from gateway.settings import PROJECT
 from gateway.stack import check_port
 from tests.fixtures.leftovers import end_leftovers, processes_of
 from tests.fixtures.ports import free_port
-from tests.fixtures.stack import need_pages
+from tests.fixtures.stack import DISEASE, need_pages
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
 
@@ -94,10 +94,23 @@ def test_a_second_one_from_the_same_folder_says_so(run: Run) -> None:
     assert httpx.get(f"http://127.0.0.1:{run.port}/", trust_env=False).status_code == 200
 
 
-def test_when_one_process_dies_all_stop_and_it_is_named(run: Run) -> None:
-    redis = [n for n, command in processes_of(run.run_dir).items() if "redis.sock" in command]
-    assert len(redis) == 1
-    os.kill(redis[0], signal.SIGKILL)
-    assert run.process.wait(15) == 1
-    assert "redis ended by itself, so all was stopped." in run.said()
-    assert processes_of(run.run_dir) == {}
+def test_readings_come_back_by_themselves_after_redis_was_killed(run: Run, film: bytes) -> None:
+    address = f"http://127.0.0.1:{run.port}/api/v1"
+    with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+
+        def read() -> httpx.Response:
+            return client.post(f"/diseases/{DISEASE}/predictions", files={"image": ("f", film)})
+
+        before = read()
+        assert before.status_code == 201
+        [redis] = [n for n, command in processes_of(run.run_dir).items() if "redis.sock" in command]
+        os.kill(redis, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while (answer := read()).status_code != 201:
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+            assert time.monotonic() < deadline, run.said()
+            time.sleep(0.05)
+        kept = client.get(f"/predictions/{before.json()['id']}")
+    assert kept.json() == before.json()
+    assert "ended by itself (rc=-9); starting it again" in run.said()

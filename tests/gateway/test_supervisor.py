@@ -1,4 +1,4 @@
-"""All processes live, or none does; and none is left behind."""
+"""What ends is started again, what cannot run stops all, and nothing is left behind."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from gateway.supervisor import ProcessSpec, Supervisor
 
 folder = Path(sys.argv[1])
 script = '''
-import pathlib, signal, sys, time
+import os, pathlib, signal, sys, time
 name, seconds = sys.argv[1], float(sys.argv[2])
 def stop(*_):
     with open("stopped", "a") as file:
@@ -27,7 +27,7 @@ def stop(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
 print("hello from", name, flush=True)
-pathlib.Path(name + ".up").touch()
+pathlib.Path(name + ".up").write_text(str(os.getpid()))
 time.sleep(seconds)
 sys.exit(7)
 '''
@@ -36,7 +36,14 @@ specs = [
     ProcessSpec(name, (sys.executable, "-c", script, name, seconds), path, folder)
     for name, seconds in (pair.split("=") for pair in sys.argv[2:])
 ]
-supervisor = Supervisor(specs, lambda one: one.say("all started"))
+
+def started(one):
+    one.say("all started")
+    # With `ready` among the names, as when readings can be made.
+    if any(spec.name == "ready" for spec in specs):
+        one.ready()
+
+supervisor = Supervisor(specs, started)
 supervisor.loop()
 print("first:", supervisor.first_to_stop, "status:", supervisor.returncode, flush=True)
 """
@@ -71,7 +78,31 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     assert end_leftovers(tmp_path) == []
 
 
-def test_when_one_ends_all_are_stopped_and_it_is_named(folder: Path) -> None:
+def test_one_that_ends_by_itself_is_started_again(folder: Path) -> None:
+    driven = Driven(folder, "store=60", "ready=60")
+    driven.await_up()
+    first = int((folder / "store.up").read_text())
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while int((folder / "store.up").read_text() or first) == first:
+        assert time.monotonic() < deadline, "it was not started again"
+        time.sleep(0.05)
+    os.killpg(driven.process.pid, signal.SIGINT)
+    output = driven.finish()
+    assert output.count("hello from store") == 2
+    assert output.count("hello from ready") == 1
+    assert "ended by itself (rc=-9); starting it again" in output
+    assert "first: None" in output
+    assert (folder / "stopped").read_text().split() == ["ready", "store"]
+
+
+def test_one_that_ends_again_and_again_stops_all(folder: Path) -> None:
+    output = Driven(folder, "ready=60", "short=0.1").finish()
+    assert output.count("hello from short") == 5
+    assert "first: short status: 7" in output
+
+
+def test_one_that_cannot_run_stops_all_and_is_named(folder: Path) -> None:
     driven = Driven(folder, "store=60", "short=0.5", "door=60")
     output = driven.finish()
     assert "hello from store" in output
