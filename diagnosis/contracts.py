@@ -181,7 +181,7 @@ class ModelView(Wire):
     """The population, in a sentence."""
     operating_points: tuple[OperatingPointView, ...]
     figures: dict[str, Interval]
-    """Measured on held-out patients: auc, balanced_accuracy, ece and so on."""
+    """Measured on patients that it was not trained on: auc, balanced_accuracy, ece and so on."""
     evaluated_on: str
     """Which data the figures come from, and how many images."""
     demo_images: tuple[DemoImageView, ...] = ()

@@ -174,7 +174,7 @@ def _read_point(
         sensitivity=point.sensitivity,
         specificity=point.specificity,
         says=f"At the {label} threshold ({point.threshold:.3g}) this image counts as"
-        f" {'positive' if positive else 'negative'} for {finding_in_text}. In held-out patients"
+        f" {'positive' if positive else 'negative'} for {finding_in_text}. In validation patients"
         f" this threshold found {_percent(point.sensitivity)} of those with {finding_in_text} and"
         f" cleared {_percent(point.specificity)} of those without.",
     )

@@ -7,6 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+#: What may hand a child its libraries and its language; no setting and no secret does.
+INHERITED = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH")
+
+
+def child_environment() -> dict[str, str]:
+    """What a child process inherits of this one's environment."""
+    return {name: value for name, value in os.environ.items() if name in INHERITED}
+
 
 def usable_cores() -> int:
     """How many cores this process may run on; fewer than the machine has where it is confined."""

@@ -41,7 +41,8 @@ class About(BaseModel):
         default_factory=lambda: Population(description="Not described by the data set.")
     )
     families: dict[str, Pattern] = Field(default_factory=dict)
-    """Acquisition families and their patterns in file names; used by `--leave-families-out`."""
+    """Acquisition families and their patterns in file names. A recipe may weigh them alike in
+    training; `--leave-families-out` measures without each."""
     limitations: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()
 
 

@@ -79,9 +79,6 @@ class Images:
         self._augmenter = augmenter
         self._seed = seed
 
-    def __len__(self) -> int:
-        return len(self._examples)
-
     def __call__(self, chosen: NDArray[np.int64], epoch: int) -> Floats:
         return np.stack([self._one(int(index), epoch) for index in chosen])
 
@@ -99,7 +96,7 @@ class Maps:
     """Feature maps made once, of each image and of its copies; an epoch draws one of them."""
 
     def __init__(self, versions: Sequence[Sequence[NDArray[np.float16]]], *, seed: int = 0) -> None:
-        """Take one list a version, each with the maps (H, W, C) of all images in their order."""
+        """Take a list for each version, which holds the maps (H, W, C) of all images in order."""
         self._versions = versions
         self._seed = seed
 

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from diagnosis import WARNING
 from diagnosis.artifacts import Registry
+from diagnosis.catalogue import catalogue
 from diagnosis.catalogue import disease as disease_of
 from diagnosis.contracts import OperatingPointName
-from diagnosis.errors import SightlineError
+from diagnosis.errors import SightlineError, UnknownDisease
 from trainer import audit as auditing
 from trainer.data import Split
 from trainer.refusals import TrainerRefused
@@ -64,9 +66,13 @@ def refusing(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except TrainerRefused as error:
             sentence = str(error)
+        except UnknownDisease as error:
+            sentence = f"{error.detail} It has: {', '.join(catalogue())}."
         except SightlineError as error:
             cause = f" ({error.cause})" if error.cause else ""
             sentence = f"{error.detail}{cause} {error.remedy}"
+        except OSError as error:
+            sentence = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
         typer.echo(sentence, err=True)
         raise typer.Exit(2)
 
@@ -82,7 +88,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Read every file of DATA and list what has to be mended before training."""
-    settings = Settings()
+    settings = _settings()
     report = auditing.audit(
         data,
         disease_of(disease) if disease else None,
@@ -131,7 +137,7 @@ def train(
     from trainer.train import Request, Watch
     from trainer.train import train as run
 
-    settings = Settings()
+    settings = _settings()
     stamp = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     request = Request(
         disease=disease,
@@ -172,16 +178,22 @@ def evaluate(
 ) -> None:
     """Score the images of DATA as they would be served, with 95 % intervals."""
     from trainer import evaluate as evaluating
+    from trainer.progress import Bars
 
-    settings = Settings()
-    found = evaluating.evaluate(
-        evaluating.find_artifact(artifact, settings),
-        data,
-        settings,
-        split=split,
-        operating_point=operating_point,
-        manifest=manifest,
-    )
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise TrainerRefused(f"{out} cannot be written: name a file in a folder that exists.")
+    settings = _settings()
+    bars = Bars(told)
+    with bars.shown():
+        found = evaluating.evaluate(
+            evaluating.find_artifact(artifact, settings),
+            data,
+            settings,
+            split=split,
+            operating_point=operating_point,
+            manifest=manifest,
+            progress=bars.files,
+        )
     result = found.as_json()
     if out is not None:
         from trainer import plots, report
@@ -222,7 +234,7 @@ def publish(
     """Convert a candidate, prove it unchanged, and publish it as the next version."""
     from trainer.publish import publish as publish_run
 
-    settings = Settings()
+    settings = _settings()
     done = publish_run(run, _registry(registry, settings), settings, told.print)
     typer.echo(f"{done.folder}")
     told.print(
@@ -235,7 +247,7 @@ def publish(
 def promote(disease: DiseaseName, version: VersionName, registry: RegistryOption = None) -> None:
     """Make a published version live."""
     disease_of(disease)
-    _registry(registry, Settings()).promote(disease, version)
+    _registry(registry, _settings()).promote(disease, version)
     typer.echo(f"Version {version} of {disease} is live.")
 
 
@@ -244,7 +256,7 @@ def promote(disease: DiseaseName, version: VersionName, registry: RegistryOption
 def rollback(disease: DiseaseName, registry: RegistryOption = None) -> None:
     """Return to the version that was live before."""
     disease_of(disease)
-    version = _registry(registry, Settings()).rollback(disease)
+    version = _registry(registry, _settings()).rollback(disease)
     typer.echo(f"Version {version} of {disease} is live again.")
 
 
@@ -253,7 +265,7 @@ def rollback(disease: DiseaseName, registry: RegistryOption = None) -> None:
 def retire(disease: DiseaseName, version: VersionName, registry: RegistryOption = None) -> None:
     """Take a version out of use."""
     disease_of(disease)
-    _registry(registry, Settings()).retire(disease, version)
+    _registry(registry, _settings()).retire(disease, version)
     typer.echo(f"Version {version} of {disease} is retired.")
 
 
@@ -261,7 +273,7 @@ def retire(disease: DiseaseName, version: VersionName, registry: RegistryOption 
 @refusing
 def list_versions(registry: RegistryOption = None, as_json: AsJson = False) -> None:
     """What the registry holds: versions by disease, and which is live, shadow or retired."""
-    found = _registry(registry, Settings())
+    found = _registry(registry, _settings())
     rows = []
     for disease in found.diseases():
         state = found.state(disease)
@@ -279,6 +291,15 @@ def list_versions(registry: RegistryOption = None, as_json: AsJson = False) -> N
     for row in rows:
         table.add_row(row["disease"], row["version"], row["role"])
     shown.print(table)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = f"{Settings.model_config['env_prefix']}{first['loc'][0]}".upper()
+        raise TrainerRefused(f"{name}: {first['msg']}.") from error
 
 
 def _registry(choice: Path | None, settings: Settings) -> Registry:

@@ -2,7 +2,7 @@
 
 The model is a principal component analysis of a class's training images and their typical power
 spectrum. A sample is the class mean plus shrunken random coefficients, which is too smooth; each
-band of its frequencies is then raised to the class's typical power. By construction it is no image
+band of its frequencies is then brought to the class's typical power. By construction it is no image
 of anyone. That it lies no nearer to a training image than those lie to each other is measured, not
 assumed.
 """
@@ -10,6 +10,7 @@ assumed.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ SIDE = 256
 _COMPARED = 64
 _COMPONENTS = 100
 _SHRINK = 0.8
-#: How far a band of frequencies may be raised: more would raise noise.
+#: By how much the waves of a band may be raised: more would raise noise.
 _MOST_GAIN = 4.0
 #: Bands that a gain is averaged over, so that none stands out.
 _SMOOTHED = 7
@@ -63,7 +64,7 @@ def sample_demos(
         each: images a class.
 
     Returns:
-        At most `each` a class, those the model is surest of; fewer where none fits.
+        At most `each` a class, of middling certainty; fewer where none fits.
     """
     everything = np.concatenate([_small(one) for one in images.values()])
     limit = nearest_limit(everything)
@@ -121,8 +122,9 @@ def _draw(pixels: Floats, random: np.random.Generator) -> list[Floats]:
     return samples
 
 
+@cache
 def _bands() -> NDArray[np.int64]:
-    """Distance of each frequency from zero, in whole cycles an image, (SIDE, SIDE)."""
+    """The band of each frequency: its distance from zero in whole cycles an image, (SIDE, SIDE)."""
     cycles = np.fft.fftfreq(SIDE) * SIDE
     distance = np.rint(np.hypot(cycles[:, None], cycles[None]))
     return np.asarray(np.minimum(distance, SIDE // 2), np.int64)
@@ -136,7 +138,10 @@ def _spectrum(plane: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _sharpened(image: NDArray[Any], typical: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The image (SIDE, SIDE, C) with each band of frequencies raised towards a typical power."""
+    """The image (SIDE, SIDE, C) with each band of frequencies brought to a typical power.
+
+    No band is raised by more than a factor of 4; the gains are smoothed over neighbouring bands.
+    """
     power = _spectrum(image.mean(axis=2))
     gain = np.minimum(np.sqrt(typical / np.maximum(power, 1e-9)), _MOST_GAIN)
     gain[0] = 1.0

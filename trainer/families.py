@@ -1,8 +1,8 @@
 """Acquisition families: images of one origin, told by their file names, and models without them.
 
-The patterns are facts of a data set (see `trainer.about`).
-A validation split of the same origin flatters. A model that is fitted without a family and then
-measured on it says more about films from elsewhere.
+The patterns are facts of a data set (see `trainer.about`). A validation split of the same origin
+flatters. A model that is fitted without a family and then measured on it says more about films
+from elsewhere.
 """
 
 import re
@@ -52,7 +52,8 @@ def leave_out(
     both classes stand among the held images.
 
     Raises:
-        DataRefused: no class has two families, or there would be more fits than are of use.
+        DataRefused: no class has two families, there would be more fits than are of use, or one
+            of them would lack a class.
     """
     options: list[list[str]] = []
     for class_id in class_ids:
@@ -65,7 +66,15 @@ def leave_out(
         raise DataRefused(
             f"Leaving families out would take {len(choices)} fits, at most {_MOST_FITS}."
         )
-    return [_without(choice, train, val, family_of, class_ids) for choice in choices]
+    ways = [_without(choice, train, val, family_of, class_ids) for choice in choices]
+    for one in ways:
+        for side, examples in (("training", one.train), ("validation", one.val)):
+            missing = sorted(set(class_ids) - {example.class_id for example in examples})
+            if missing:
+                raise DataRefused(
+                    f"Leaving {one.name} out leaves no {side} image of {', '.join(missing)}."
+                )
+    return ways
 
 
 def _without(

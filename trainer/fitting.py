@@ -81,8 +81,10 @@ def fit(recipe: Recipe, built: Built, task: Task) -> list[dict[str, Any]]:
         One record an epoch: phase, epoch, loss, accuracy, val_loss, val_accuracy.
 
     Raises:
-        RecipeRefused: a phase names a layer that the network does not have.
+        RecipeRefused: a phase names a layer that the network does not have, trains what another
+            takes as frozen, or diverges.
     """
+    _refuse_trained_maps(recipe, built)
     history: list[dict[str, Any]] = []
     for phase in recipe.phases:
         if isinstance(phase, HeadFit):
@@ -105,7 +107,7 @@ def set_trainable(built: Built, beginnings: Sequence[str]) -> None:
         layer.trainable = not pretrained or (wanted and not isinstance(layer, norm))
 
 
-def predict(model: Any, source: Callable[[NDArray[np.int64], int], Floats], count: int) -> Floats:
+def predict(model: Any, source: Source, count: int) -> Floats:
     """Outputs of a model for the first `count` images of a source, float32."""
     parts = []
     for start in range(0, count, 64):
@@ -120,6 +122,19 @@ def _layer(built: Built, name: str) -> Any:
         return built.model.get_layer(name)
     except ValueError as error:
         raise RecipeRefused(f"The network has no layer {name!r}, which a phase names.") from error
+
+
+def _refuse_trained_maps(recipe: Recipe, built: Built) -> None:
+    """Check that no phase trains a layer whose outputs are kept as frozen maps."""
+    for cut in {phase.cut for phase in recipe.phases if phase.cut}:
+        body = keras().Model(built.model.input, _layer(built, cut).output)
+        for phase in recipe.phases:
+            set_trainable(built, phase.trainable if isinstance(phase, Descent) else ())
+            trained = [one.name for one in body.layers if one.weights and one.trainable]
+            if trained:
+                raise RecipeRefused(
+                    f"The cut {cut!r} would freeze {trained[0]!r}, which {phase.name} trains."
+                )
 
 
 def _fit_head(phase: HeadFit, recipe: Recipe, built: Built, task: Task) -> None:
@@ -225,14 +240,14 @@ def _frozen_maps(
     """The frozen part's outputs for a version of each example; copy 0 is the image itself."""
     missing = [one for one in examples if (cut, copy, one.digest) not in task.frozen]
     if missing:
-        body = keras().Model(built.model.input, _layer(built, cut).output)
-        trained = [one.name for one in body.layers if one.weights and one.trainable]
-        if trained:
-            raise RecipeRefused(f"The cut {cut!r} would freeze {trained[0]!r}, which is trained.")
         task.log(f"Maps at {cut} of {len(missing)} images, version {copy + 1}")
-        maps = predict(body, _images(task, missing, copy), len(missing))
-        for one, value in zip(missing, np.clip(maps, -6e4, 6e4).astype(np.float16), strict=True):
-            task.frozen[cut, copy, one.digest] = value
+        body = keras().Model(built.model.input, _layer(built, cut).output)
+        # In blocks: all maps in 32 bit at once would take gigabytes.
+        for start in range(0, len(missing), 512):
+            block = missing[start : start + 512]
+            maps = predict(body, _images(task, block, copy), len(block))
+            for one, value in zip(block, np.clip(maps, -6e4, 6e4).astype(np.float16), strict=True):
+                task.frozen[cut, copy, one.digest] = value
     return [task.frozen[cut, copy, one.digest] for one in examples]
 
 
@@ -281,6 +296,8 @@ def _run(
                 monitor="val_loss",
                 mode="min",
                 save_best_only=True,
+                # Without it, a first epoch without a loss would count as the best.
+                initial_value_threshold=math.inf,
                 save_weights_only=True,
                 verbose=0,
             ),
@@ -297,10 +314,12 @@ def _run(
             )
         model.load_weights(str(best))
     keys = ("loss", "accuracy", "val_loss", "val_accuracy")
-    count = len(log.get("val_loss", ()))
+    epochs = enumerate(zip(*(map(float, log[key]) for key in keys), strict=True), start=1)
+    # An epoch that diverged has no figures, and a report could not hold them.
     return [
-        {"phase": phase.name, "epoch": epoch + 1, **{key: float(log[key][epoch]) for key in keys}}
-        for epoch in range(count)
+        {"phase": phase.name, "epoch": epoch, **dict(zip(keys, values, strict=True))}
+        for epoch, values in epochs
+        if all(map(math.isfinite, values))
     ]
 
 

@@ -27,13 +27,30 @@ def find(data: Path) -> Path | None:
     folder = data.resolve()
     for place in (folder, *folder.parents[:_LEVELS]):
         candidate = place / NAME
-        if candidate.is_file() and (place == folder or _speaks_of(candidate, data)):
+        wanted = _is_ours(candidate) if place == folder else _speaks_of(candidate, data)
+        if wanted:
             return candidate
     return None
 
 
+def _is_ours(manifest: Path) -> bool:
+    """Whether a file beside the class folders means to be a manifest: it names one of our columns.
+
+    One that names but one of them is taken, and then refused for what it lacks.
+    """
+    try:
+        first = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError):
+        return True
+    return bool({"path", "label"} & {name.strip() for name in first.split(",")})
+
+
 def _speaks_of(manifest: Path, data: Path) -> bool:
     """Whether a manifest above DATA is one of ours and names a file under DATA."""
+    if not manifest.is_file():
+        return False
     try:
         return any(read(manifest, data))
     except DataRefused:

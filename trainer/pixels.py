@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -64,13 +65,13 @@ class PixelStore:
                 skipped.append(Skipped(one.path, reason))
         if not kept:
             raise DataRefused(f"{data.root} holds no readable image.")
-        return DataSet(data.root, data.disease, tuple(kept), tuple(skipped), data.has_groups)
+        return replace(data, examples=tuple(kept), skipped=tuple(skipped))
 
     def stored(self, example: Example) -> Array:
         """The image after its first resize, (H, W, C): uint8, or float32 in 0 to 255."""
         try:
             return np.asarray(np.load(self._place(example), allow_pickle=False))
-        except (OSError, ValueError):
+        except (OSError, EOFError, ValueError):
             # Swept away or cut short since `prepare`: made again.
             self._place(example).unlink(missing_ok=True)
             reason = self._make(example)

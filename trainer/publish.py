@@ -26,7 +26,7 @@ from trainer.engine import Floats as Images
 from trainer.engine import Network, compile_ir, keras_network, load_keras
 from trainer.metrics import Scores, figures
 from trainer.pixels import PixelStore
-from trainer.refusals import ParityRefused, TrainerRefused
+from trainer.refusals import ArtifactMissing, ParityRefused, TrainerRefused
 from trainer.runtime import keras, openvino
 from trainer.settings import Settings
 
@@ -52,10 +52,13 @@ def publish(
     """Finish a candidate and publish it as the next version of its disease.
 
     Raises:
+        ArtifactMissing: there is no such folder.
         ArtifactRefused: the candidate does not pass the checks of an artifact.
         ParityRefused: the IR does not answer as the Keras model does.
         RegistryError: the registry cannot be written.
     """
+    if not run.is_dir():
+        raise ArtifactMissing(f"{run} is not the folder of a run.")
     candidate = open_artifact(run)
     version = _next_version(registry, settings, candidate.card.disease)
     with tempfile.TemporaryDirectory(prefix="sightline-") as temporary:

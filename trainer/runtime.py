@@ -6,6 +6,9 @@ the first import. Keras is told nothing but to keep TensorFlow's start-up lines 
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 Precision = Literal["f32", "bf16"]
@@ -32,7 +35,23 @@ def openvino() -> Any:
 
 def keras() -> Any:
     """The `keras` module on the backend that KERAS_BACKEND names (TensorFlow by default)."""
+    if "keras" in sys.modules:
+        return sys.modules["keras"]
     hush()
-    import keras as module
+    with _deaf():
+        import keras as module
 
     return module
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Drop what is written to standard error: TensorFlow's start-up lines heed no log level."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,6 +1,5 @@
 """The trainer's settings: the only place in `trainer` that reads the environment."""
 
-from functools import cache
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
@@ -52,9 +51,3 @@ class Settings(BaseSettings):
             return None
         found = sorted((self.data / "weights").glob("squeezenet*notop*.h5"))
         return found[0] if found else None
-
-
-@cache
-def settings() -> Settings:
-    """The settings of this process."""
-    return Settings()

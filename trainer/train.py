@@ -169,11 +169,11 @@ class _Run:
         facts = report.facts(card, scores, self.data, parts.evaluation.dataset, history)
         report.write(folder, facts, plots.Curves(scores, history))
         RunRecord(
-            data=str(self.request.data.resolve()),
-            manifest=str(self.request.manifest.resolve()) if self.request.manifest else None,
+            data=str(self.request.data.absolute()),
+            manifest=str(self.request.manifest.absolute()) if self.request.manifest else None,
             recipe=self.recipe.name,
             seed=self.request.seed,
-            val=tuple(str(one.path) for one in val.examples),
+            val=tuple(str(one.path.absolute()) for one in val.examples),
         ).write(folder)
 
     def _fit(
@@ -232,10 +232,10 @@ class _Run:
             altered = Images(self.store, one.held, self.augmenter, seed=self.request.seed)
             found.append(
                 Held(
-                    one.name,
-                    one.held,
-                    self._logits(built, one.held),
-                    self._logits(built, one.held, altered),
+                    name=one.name,
+                    examples=one.held,
+                    logits=self._logits(built, one.held),
+                    altered=self._logits(built, one.held, altered),
                 )
             )
         return found
@@ -284,18 +284,23 @@ class _Run:
             store.prepare(train.keep(chosen))
             images[class_id] = store.inputs(chosen)
 
+        spec = self.recipe.preprocessing
+
         def probability_of(files: list[bytes], class_id: str) -> NDArray[np.float64]:
             inputs = np.stack(
-                [self.recipe.preprocessing.apply(read_image(one).pixels) for one in files]
+                [
+                    spec.apply(read_image(one, decode_at_least=spec.decode_at_least).pixels)
+                    for one in files
+                ]
             )
-            outputs = np.asarray(keras().ops.convert_to_numpy(built.model(inputs, training=False)))
+            outputs = predict(built.model, lambda chosen, _epoch: inputs[chosen], len(inputs))
             return np.asarray(
                 softmax(outputs, temperature)[:, self.disease.class_ids.index(class_id)]
             )
 
         each = 1 if len(images) > 2 else 2
         samples = demo.sample_demos(images, probability_of, seed=self.request.seed, each=each)
-        if len(samples) < len(images):
+        if len({one.class_id for one in samples}) < len(images):
             self.watch.log("Some classes got no demo image: none was read as its class.")
         return candidate.save_demos(samples[:3] if len(images) == 2 else samples, folder)
 
@@ -305,7 +310,7 @@ def _labels(data: DataSet) -> NDArray[np.int64]:
 
 
 def _families(request: Request, about: About) -> Families:
-    """The data set's families; they weigh in training whether or not they are left out.
+    """The data set's families; a recipe may weigh them alike even where none is left out.
 
     Raises:
         DataRefused: they are to be left out, and the facts name none.

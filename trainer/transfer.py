@@ -44,5 +44,6 @@ def pooled(
         probability=probabilities[:, class_ids.index(finding)],
         positive=np.array([one == finding for one in classes]),
         weights=weights.astype(np.float64),
-        described="images of left-out acquisition families, altered as other devices would",
+        described="images of left-out acquisition families, altered as other devices would; "
+        "measured on the validation images",
     )

@@ -8,7 +8,6 @@ bytes on its standard input, a bare environment and a time limit.
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,9 +19,8 @@ import structlog
 
 from diagnosis.artifacts import VerifiedArtifact
 from diagnosis.errors import ArtifactRefused
+from inference_service.settings import child_environment
 
-#: What may hand a child its libraries and its language; no setting and no secret does.
-INHERITED = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH")
 FILES = ("model.xml", "model.bin")
 RECORD = "digests.json"
 
@@ -75,7 +73,7 @@ def _cached(place: Path) -> tuple[bytes, bytes] | None:
 
 
 def _convert(keras: bytes, folder: Path, seconds: float) -> tuple[bytes, bytes]:
-    environment = {name: value for name, value in os.environ.items() if name in INHERITED}
+    environment = child_environment()
     home = folder / "home"
     home.mkdir()
     # Keras reads `~/.keras/keras.json`, which could name another backend.

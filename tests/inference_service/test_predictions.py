@@ -57,9 +57,9 @@ async def test_the_operating_point_is_balanced_unless_another_is_asked_for(live:
     assert made.operating_point is not None
     assert made.operating_point.name == "balanced"
     assert made.operating_point.says == (
-        "At the balanced threshold (0.43) this image counts as positive for pneumonia. In held-out"
-        " patients this threshold found 94 % (89 to 97) of those with pneumonia and cleared 90 %"
-        " (85 to 93) of those without."
+        "At the balanced threshold (0.43) this image counts as positive for pneumonia. In"
+        " validation patients this threshold found 94 % (89 to 97) of those with pneumonia and"
+        " cleared 90 % (85 to 93) of those without."
     )
     made = Prediction.model_validate_json(
         (await live.read(BRIGHT, operating_point="rule_out")).content

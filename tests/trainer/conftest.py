@@ -4,10 +4,13 @@ import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
+from trainer.backbones import squeezenet
+from trainer.runtime import keras
 from trainer.settings import Settings
 
 MakeImages = Callable[..., Path]
@@ -68,3 +71,23 @@ def settings(tmp_path: Path) -> Settings:
         runs_dir=tmp_path / "runs",
         cache_dir=tmp_path / "cache",
     )
+
+
+def train_eagerly(patch: pytest.MonkeyPatch) -> None:
+    """No graphs: making them takes longer than a few steps on a few images."""
+    patch.setattr(keras().Model, "run_eagerly", property(lambda _: True, lambda *_: None))
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file laid out as the published weights are, with random values."""
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.h5"
+    random = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        for name in sorted(squeezenet.layer_names()):
+            shape = squeezenet._shape(name)
+            group = name if name == "conv1" else f"{name[:5]}/{name[6:]}/{name[:5]}"
+            scale = np.sqrt(2 / np.prod(shape[:3]))
+            file[f"{group}/kernel"] = random.normal(0, scale, shape).astype(np.float32)
+            file[f"{group}/bias"] = random.normal(0, 0.1, shape[-1:]).astype(np.float32)
+    return path

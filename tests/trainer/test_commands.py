@@ -11,7 +11,9 @@ from typer.testing import CliRunner, Result
 
 from diagnosis import WARNING
 from diagnosis.artifacts import open_artifact
+from diagnosis.catalogue import disease
 from diagnosis.judgement import softmax
+from tests.fixtures.artifacts import make_artifact
 from tests.trainer.conftest import MakeImages
 from trainer.cli import app
 
@@ -21,6 +23,8 @@ pytestmark = [
     # TensorFlow's variables and NumPy 2 disagree on a keyword; nothing of ours.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
+#: A name of the class folder found in the wild.
+ILL = disease("chest_xray_pneumonia").classes[1].aliases[-1]
 FIGURES = (
     "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "ece",
     "sensitivity_at_specificity_88",
@@ -152,15 +156,65 @@ def test_splits_and_operating_points_can_be_chosen(run: Path, films: Path, home:
 def test_other_names_missing_classes_and_foreign_files_are_taken(
     run: Path, tmp_path: Path, make_images: MakeImages
 ) -> None:
-    make_images(tmp_path / "odd", {"Lung Infection/ward 1": 5}, start=900)
-    (tmp_path / "odd/Lung Infection/notes.txt").write_text("notes")
-    (tmp_path / "odd/Lung Infection/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    make_images(tmp_path / "odd", {f"{ILL.title()}/ward 1": 5}, start=900)
+    (tmp_path / "odd" / ILL.title() / "notes.txt").write_text("notes")
+    (tmp_path / "odd" / ILL.title() / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     found = evaluation(run, "--data", tmp_path / "odd")
     assert found["n"] == 5
     assert found["split"] == "all"
     assert found["skipped"]["count"] == 2
     assert found["auc"] == {"value": None, "low": None, "high": None}
     assert found["sensitivity"]["value"] is not None
+
+
+def test_names_in_odd_cases_deep_folders_and_foreign_files_change_no_byte(
+    run: Path, tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy, ill = "no-FINDING", ILL.upper().replace(" ", "_")
+    make_images(tmp_path / "odd", {f"normal-{healthy}": 3, ill: 4, f"{ill}/w": 2})
+    (tmp_path / "odd" / f"normal-{healthy}").rename(tmp_path / "odd" / healthy)
+    (tmp_path / "odd/README").write_text("loose")
+    (tmp_path / "odd" / healthy / "sheet.csv").write_text("a,b")
+    broken = (tmp_path / "odd" / ill / "000.png").read_bytes()[:-300]
+    (tmp_path / "odd" / ill / "broken.png").write_bytes(broken)
+    outputs = []
+    for cache in ("one", "one", "two"):
+        monkeypatch.setenv("SIGHTLINE_TRAINER_CACHE_DIR", str(tmp_path / cache))
+        outputs.append(call("evaluate", run, "--data", tmp_path / "odd", "--json").stdout)
+    assert outputs[0] == outputs[1] == outputs[2]
+    found = json.loads(outputs[0])
+    assert found["per_class"] == {"normal": 3, "pneumonia": 6}
+    assert (found["n"], found["groups"], found["split"]) == (9, 9, "all")
+    assert found["skipped"]["reasons"] == {
+        "damaged-image": 1,
+        "not-an-image": 1,
+        "outside-class-folders": 1,
+    }
+
+
+def test_more_than_two_classes_are_decided_by_the_largest(
+    tmp_path: Path, make_images: MakeImages
+) -> None:
+    artifact = make_artifact(
+        tmp_path / "artifact",
+        disease="breast_ultrasound",
+        classes=("benign", "malignant", "normal"),
+        finding="malignant",
+        with_ir=False,
+    )
+    make_images(tmp_path / "d", {"Benign": 5, "cancer": 6, "HEALTHY": 7})
+    found = evaluation(artifact, "--data", tmp_path / "d", "--operating-point", "rule_out")
+    assert (found["decision"], found["threshold"]) == ("argmax", None)
+    table = found["confusion"]
+    assert {name: sum(row.values()) for name, row in table.items()} == found["per_class"]
+    caught = table["malignant"]["malignant"]
+    alarms = table["benign"]["malignant"] + table["normal"]["malignant"]
+    assert found["finding"] == "malignant"
+    assert found["sensitivity"]["value"] == pytest.approx(caught / 6, abs=1e-6)
+    assert found["specificity"]["value"] == pytest.approx(1 - alarms / 12, abs=1e-6)
+    right = sum(table[name][name] for name in table)
+    assert found["accuracy"]["value"] == pytest.approx(right / 18, abs=1e-6)
+    assert set(FIGURES) <= set(found)
 
 
 def test_a_published_artifact_is_whole_and_answers_as_the_candidate(
@@ -240,7 +294,9 @@ BAD_INPUT = {
     "evaluate nothing --data films": "neither a disease",
     "evaluate malaria_cell --data films": "No artifact of malaria_cell is live",
     "evaluate empty --data films": "card",
+    f"evaluate {CHEST} --data films --out none/page.html": "cannot be written",
     "publish empty": "card",
+    "publish nowhere": "not the folder of a run",
     "promote no_disease 1": "catalogue has no disease",
     "rollback malaria_cell": "malaria_cell",
 }
@@ -264,8 +320,25 @@ def test_bad_input_gets_a_sentence_and_leaves_nothing(
     assert result.exit_code == 2
     assert BAD_INPUT[command] in result.stderr
     assert result.stdout == ""
-    assert len(result.stderr.strip().splitlines()) <= 3
+    assert len(result.stderr.splitlines()) <= 3
+    assert "Traceback" not in result.stderr
     assert not list((tmp_path / "runs").glob("*")) + list((tmp_path / "runs").glob(".*"))
+
+
+def test_what_the_machine_refuses_is_a_sentence_too(
+    run: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SIGHTLINE_TRAINER_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    result = call("evaluate", run, "--data", films)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"{tmp_path}/file/cache")
+    assert line.endswith("cannot be used: Not a directory.")
+    monkeypatch.setenv("SIGHTLINE_TRAINER_WORKERS", "many")
+    result = call("list")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("SIGHTLINE_TRAINER_WORKERS: Input should be a valid integer")
 
 
 def test_evaluate_refuses_an_unknown_class_a_missing_split_and_a_tampered_model(

@@ -12,6 +12,7 @@ from trainer.refusals import DataRefused, LeakageRefused
 from trainer.splits import with_splits
 
 PNEUMONIA = disease("chest_xray_pneumonia")
+HEALTHY, ILL = (one.aliases[-1] for one in PNEUMONIA.classes)
 WriteManifest = Callable[[Path, list[dict[str, str]]], Path]
 
 
@@ -20,8 +21,8 @@ WriteManifest = Callable[[Path, list[dict[str, str]]], Path]
     [
         ("normal", "pneumonia"),
         ("NORMAL", "Pneumonia"),
-        ("Healthy", "lung_infection"),
-        ("no-finding", "PNEUMONIC"),
+        (HEALTHY.title(), ILL.replace(" ", "_")),
+        (HEALTHY.replace(" ", "-"), ILL.upper()),
     ],
 )
 def test_class_folders_match_by_id_name_and_alias_in_any_case(
@@ -150,3 +151,11 @@ def test_a_group_on_two_sides_is_refused(
     )
     with pytest.raises(LeakageRefused, match="for example 'normal'"):
         with_splits(read_dataset(tmp_path, PNEUMONIA))
+
+
+def test_a_foreign_manifest_beside_the_folders_is_not_read(
+    tmp_path: Path, make_images: MakeImages
+) -> None:
+    make_images(tmp_path, {"normal": 2, "pneumonia": 3})
+    (tmp_path / "manifest.csv").write_text("file,size\nnormal/000.png,3\n")
+    assert read_dataset(tmp_path, PNEUMONIA).per_class() == {"normal": 2, "pneumonia": 3}

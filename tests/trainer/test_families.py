@@ -1,5 +1,6 @@
 """Left-out acquisition families."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,11 @@ def examples(names: dict[str, list[str]]) -> list[Example]:
     ]
 
 
+def validation() -> list[Example]:
+    """Other patients of the same families."""
+    return [replace(one, group=f"val {one.group}", split="val") for one in examples(NAMES)]
+
+
 def test_the_four_families_of_kermany_are_told_by_name() -> None:
     families = kermany()
     assert [families.of(one) for one in examples(NAMES)] == [
@@ -42,12 +48,12 @@ def test_the_four_families_of_kermany_are_told_by_name() -> None:
 
 def test_each_choice_leaves_one_family_of_each_class_out() -> None:
     families = kermany()
-    found = leave_out(examples(NAMES), [], families.of, CLASSES)
+    found = leave_out(examples(NAMES), validation(), families.of, CLASSES)
     assert len(found) == 4
     for one in found:
         gone = {families.of(x) for x in one.held}
         assert len(gone) == 2
-        assert not gone & {families.of(x) for x in one.train}
+        assert not gone & {families.of(x) for x in (*one.train, *one.val)}
         assert {x.class_id for x in one.train} == set(CLASSES)
         assert len(one.train) + len(one.held) == 7
 
@@ -58,13 +64,13 @@ def test_a_patient_with_images_of_two_families_stays_on_one_side() -> None:
         for class_id, files in NAMES.items()
         for i, name in enumerate(files)
     ]
-    for one in leave_out(both, [], kermany().of, CLASSES):
+    for one in leave_out(both, validation(), kermany().of, CLASSES):
         assert not {x.group for x in one.train} & {x.group for x in one.held}
 
 
 def test_a_class_of_one_family_lends_a_tenth_of_its_groups() -> None:
     names = {"normal": [f"plain-{i}.png" for i in range(20)], "pneumonia": NAMES["pneumonia"]}
-    for one in leave_out(examples(names), [], kermany().of, CLASSES):
+    for one in leave_out(examples(names), validation(), kermany().of, CLASSES):
         assert sum(x.class_id == "normal" for x in one.held) == 2
 
 
@@ -79,3 +85,12 @@ def test_without_families_there_is_nothing_to_leave_out() -> None:
         leave_out(
             examples({"normal": ["a.png"], "pneumonia": ["b.png"]}), [], Families().of, CLASSES
         )
+
+
+def test_a_fit_without_a_class_to_train_or_to_validate_on_is_refused() -> None:
+    without_viral = [one for one in validation() if "virus" not in one.path.name]
+    with pytest.raises(DataRefused, match=r"series_1 \+ bacterial .*no validation .*pneumonia"):
+        leave_out(examples(NAMES), without_viral, kermany().of, CLASSES)
+    names = {**NAMES, "normal": ["plain.png"]}
+    with pytest.raises(DataRefused, match="no training image of normal"):
+        leave_out(examples(names), validation(), kermany().of, CLASSES)

@@ -59,14 +59,15 @@ def test_an_image_is_decoded_once_for_all_specs_that_store_the_same(
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*") if p.is_file()} == made
 
 
+@pytest.mark.parametrize("left", [0, 100])
 def test_a_cache_file_that_was_cut_short_is_made_again(
-    tmp_path: Path, make_images: MakeImages
+    tmp_path: Path, make_images: MakeImages, left: int
 ) -> None:
     data = read_dataset(make_images(tmp_path / "d", {"normal": 1}), PNEUMONIA)
     store = PixelStore(tmp_path / "cache", spec(SPECS[0]))
     whole = store.inputs(store.prepare(data).examples)
     (cached,) = (tmp_path / "cache").rglob("*.npy")
-    cached.write_bytes(cached.read_bytes()[:100])
+    cached.write_bytes(cached.read_bytes()[:left])
     assert np.array_equal(store.inputs(data.examples), whole)
 
 

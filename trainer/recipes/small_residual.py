@@ -4,7 +4,7 @@ Purpose: the strongest start without pretrained weights. Expected on chest films
 .99; on films of other acquisitions AUC about .90, calling most normal films pneumonia. It shows
 that the validation figure alone says little; compare its left-out families.
 
-    .venv/bin/trainer train chest_xray_pneumonia --data DATA --recipe small_residual --families auto
+    .venv/bin/trainer train chest_xray_pneumonia --data DATA --recipe small_residual
 """
 
 from typing import Any
