@@ -74,6 +74,14 @@ def test_every_command_is_documented_and_no_other() -> None:
     assert written == every_command()
 
 
+def test_every_command_on_a_page_exists() -> None:
+    pages = "".join(path.read_text() for path in (ROOT / "web_ui" / "templates").rglob("*.html"))
+    written = set(re.findall(r"\.venv/bin/((?:trainer|gateway) [a-z][a-z0-9-]*)", pages))
+    assert written
+    assert written <= every_command()
+    assert not re.search(r"<code>(trainer|gateway) ", pages), "not on the PATH"
+
+
 def test_every_verb_is_documented_and_no_other() -> None:
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     written = set(re.findall(r"\bmake ([a-z][a-z-]+)(?=[`\s])", text)) & _words_in_code(text)

@@ -109,7 +109,7 @@ async def test_the_start_page_leads_with_what_can_be_read(client: httpx.AsyncCli
         "Not available at the moment",
         "Malaria",
         "No model yet",
-        "trainer train DISEASE",
+        ".venv/bin/trainer train",
         "Skin lesion",
     ]
     places = [text.index(words) for words in order]
@@ -142,7 +142,8 @@ async def test_a_disease_without_a_model_says_how_one_is_added(client: httpx.Asy
     page = (await client.get("/diseases/skin_lesion")).text
     text = Reader(page).text
     assert "There is no model for this disease yet." in text
-    assert "trainer train skin_lesion --data DATA --recipe NAME" in text
+    assert ".venv/bin/trainer train skin_lesion --data DATA --recipe small_residual" in text
+    assert ".venv/bin/trainer promote skin_lesion VERSION" in text
     assert "docs/adding-a-disease.md" in text
     assert 'type="file"' not in page
 
