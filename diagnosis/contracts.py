@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from uuid6 import uuid7
 
 from diagnosis import WARNING
+from diagnosis.errors import SightlineError
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -235,6 +236,26 @@ class Problem(Wire):
     remedy: str
     request_id: str | None = None
     errors: tuple[FieldError, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        error: SightlineError,
+        *,
+        request_id: str | None = None,
+        errors: tuple[FieldError, ...] = (),
+    ) -> Self:
+        """What is sent of an error: everything but its cause."""
+        return cls(
+            type=f"/problems/{error.code}",
+            title=error.title,
+            status=error.status,
+            detail=error.detail,
+            code=error.code,
+            remedy=error.remedy,
+            request_id=request_id,
+            errors=errors,
+        )
 
 
 def new_prediction_id() -> UUID:

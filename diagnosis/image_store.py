@@ -31,8 +31,11 @@ class ImageStore(Protocol):
     ValueError for a name that is not `sha256:` and 64 lower-case hexadecimal digits.
     """
 
-    def put(self, digest: str, data: bytes) -> None:
-        """Keep `data` durably before returning; a digest that is there has its time renewed."""
+    def put(self, digest: str, data: bytes) -> bool:
+        """Keep `data` durably before returning; True where it was not there.
+
+        A digest that is there has its time renewed.
+        """
 
     def get(self, digest: str) -> bytes | None:
         """The bytes, or None where there are none under this digest."""
@@ -52,11 +55,13 @@ class MemoryImageStore:
         self._lock = threading.Lock()
         self._images: dict[str, tuple[float, bytes]] = {}
 
-    def put(self, digest: str, data: bytes) -> None:
+    def put(self, digest: str, data: bytes) -> bool:
         """See `ImageStore.put`."""
         name = _name(digest)
         with self._lock:
+            new = name not in self._images
             self._images[name] = (self._clock(), bytes(data))
+        return new
 
     def get(self, digest: str) -> bytes | None:
         """See `ImageStore.get`."""
@@ -94,12 +99,14 @@ class FolderImageStore:
         self._root = root
         self._clock = clock
 
-    def put(self, digest: str, data: bytes) -> None:
+    def put(self, digest: str, data: bytes) -> bool:
         """See `ImageStore.put`."""
         path = self._path(digest)
         with _as_store_errors(), self._locked(fcntl.LOCK_SH):
-            if not self._renew(path):
+            new = not self._renew(path)
+            if new:
                 self._write(path, data)
+        return new
 
     def get(self, digest: str) -> bytes | None:
         """See `ImageStore.get`."""

@@ -193,7 +193,7 @@ class Pipeline:
         digest = prediction.image.digest
         began = time.perf_counter()
         async with self._lock(digest):
-            new = await asyncio.to_thread(self._keep_image, digest, image)
+            new = await asyncio.to_thread(self._images.put, digest, image)
             stored = round((time.perf_counter() - began) * 1000, 3)
             prediction = prediction.model_copy(
                 update={"timings_ms": {**prediction.timings_ms, "store": stored}}
@@ -209,12 +209,6 @@ class Pipeline:
             time.perf_counter() - began
         )
         return prediction
-
-    def _keep_image(self, digest: str, image: bytes) -> bool:
-        """Keep an image, or make it young again; True when it was not there."""
-        new = self._images.get(digest) is None
-        self._images.put(digest, image)
-        return new
 
     def _lock(self, digest: str) -> asyncio.Lock:
         """One lock an image: a reading of it is not added while another's deletion looks whether

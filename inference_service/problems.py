@@ -59,13 +59,8 @@ def problem_response(
     error: SightlineError, request_id: str | None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer to a request that was refused or failed."""
-    problem = Problem(
-        type=f"/problems/{error.code}",
-        title=error.title,
-        status=error.status,
-        detail=error.detail,
-        code=error.code,
-        remedy=error.remedy,
+    problem = Problem.of(
+        error,
         request_id=request_id or None,
         errors=error.errors if isinstance(error, FieldRefused) else (),
     )

@@ -45,8 +45,9 @@ def test_what_is_put_is_got_until_it_is_deleted(store: ImageStore) -> None:
     assert store.get(ONE) is None
     assert store.delete(ONE) is False
     assert store.sweep(DAY) == 0
-    store.put(ONE, b"one")
-    store.put(TWO, b"two")
+    assert store.put(ONE, b"one") is True
+    assert store.put(TWO, b"two") is True
+    assert store.put(TWO, b"two") is False
     assert (store.get(ONE), store.get(TWO)) == (b"one", b"two")
     assert store.delete(ONE) is True
     assert (store.get(ONE), store.get(TWO)) == (None, b"two")

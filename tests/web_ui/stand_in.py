@@ -306,14 +306,7 @@ def _app(stand_in: StandIn) -> FastAPI:
 
     @app.exception_handler(SightlineError)
     async def refuse(request: Request, error: SightlineError) -> Response:
-        problem = Problem(
-            type=f"/problems/{error.code}",
-            title=error.title,
-            status=error.status,
-            detail=error.detail,
-            code=error.code,
-            remedy=error.remedy,
-        )
+        problem = Problem.of(error)
         return Response(problem.model_dump_json(), error.status, None, "application/problem+json")
 
     @app.get("/healthz")
