@@ -95,6 +95,15 @@ class OperatingPointReading(Wire):
     """The same in a sentence for a person."""
 
 
+class GateReading(Wire):
+    """What the gate said of the image: whether it is one that the artifact may judge."""
+
+    passed: bool
+    score: float
+    """How like it is to the images that the artifact may judge; at or above `threshold` it passes."""
+    threshold: float
+
+
 class Notice(Wire):
     """Something the reader has to know beside the figures: a code, a sentence, what to do."""
 
@@ -127,10 +136,17 @@ class Prediction(Wire):
     """How often such a set holds the true class, as the card states it."""
     band: Band | None = None
     operating_point: OperatingPointReading | None = None
+    """The one that was asked for, or `balanced`."""
+    operating_points: tuple[OperatingPointReading, ...] = ()
+    """Every operating point of the card, the one above among them."""
+    gate: GateReading | None = None
+    """None where the artifact has no gate."""
+    heatmap_classes: tuple[Slug, ...] = ()
+    """Classes that a heatmap can be asked for: those whose heatmaps passed the card's checks."""
     notices: tuple[Notice, ...] = ()
     """For example: the patient is older than the population the model was trained on."""
     timings_ms: dict[str, float] = Field(default_factory=dict)
-    """Milliseconds by step: queue, decode, preprocess, infer, store."""
+    """Milliseconds by step: queue, decode, gate, preprocess, infer, store."""
     created_by: str = "anonymous"
     unit: Slug = "default"
     """The group of people who may see this reading."""
@@ -145,6 +161,25 @@ class PredictionPage(Wire):
     items: tuple[Prediction, ...]
     next_cursor: str | None = None
     """Pass as `cursor` to get the next page; null on the last one."""
+    warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
+
+
+class Suggestion(Wire):
+    """A disease whose live model may judge an image."""
+
+    disease: Slug
+    name: str
+    modality: str
+    score: float
+    """By how much the image passed the gate of the disease's artifact; higher is surer."""
+
+
+class SuggestionList(Wire):
+    """What an image may be read for, the likeliest first. Nothing of the image is kept."""
+
+    items: tuple[Suggestion, ...]
+    detail: str
+    """A sentence for the person who asked, above all where nothing is proposed."""
     warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
 
 

@@ -1,0 +1,84 @@
+"""Commands about the registry: what is published, live, shadow or retired."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from diagnosis.catalogue import disease as disease_of
+from trainer.commands import (
+    AsJson,
+    DiseaseName,
+    RegistryOption,
+    VersionName,
+    open_registry,
+    print_json,
+    read_settings,
+    refusing,
+    shown,
+    told,
+)
+
+
+@refusing
+def publish(
+    run: Annotated[Path, typer.Argument(help="Folder that `trainer train` wrote.")],
+    registry: RegistryOption = None,
+) -> None:
+    """Convert a candidate, prove it unchanged, and publish it as the next version."""
+    from trainer.publish import publish as publish_run
+
+    settings = read_settings()
+    done = publish_run(run, open_registry(registry, settings), settings, told.print)
+    typer.echo(f"{done.folder}")
+    told.print(
+        f"It waits: trainer promote {done.card.disease} {done.card.version}", highlight=False
+    )
+
+
+@refusing
+def promote(disease: DiseaseName, version: VersionName, registry: RegistryOption = None) -> None:
+    """Make a published version live."""
+    disease_of(disease)
+    open_registry(registry, read_settings()).promote(disease, version)
+    typer.echo(f"Version {version} of {disease} is live.")
+
+
+@refusing
+def rollback(disease: DiseaseName, registry: RegistryOption = None) -> None:
+    """Return to the version that was live before."""
+    disease_of(disease)
+    version = open_registry(registry, read_settings()).rollback(disease)
+    typer.echo(f"Version {version} of {disease} is live again.")
+
+
+@refusing
+def retire(disease: DiseaseName, version: VersionName, registry: RegistryOption = None) -> None:
+    """Take a version out of use."""
+    disease_of(disease)
+    open_registry(registry, read_settings()).retire(disease, version)
+    typer.echo(f"Version {version} of {disease} is retired.")
+
+
+@refusing
+def list_versions(registry: RegistryOption = None, as_json: AsJson = False) -> None:
+    """What the registry holds: versions by disease, and which is live, shadow or retired."""
+    found = open_registry(registry, read_settings())
+    rows = []
+    for disease in found.diseases():
+        state = found.state(disease)
+        roles = dict.fromkeys(state.retired, "retired")
+        roles |= {version: "shadow" for version in (state.shadow,) if version}
+        roles |= {version: "live" for version in (state.live,) if version}
+        rows += [
+            {"disease": disease, "version": version, "role": roles.get(version, "published")}
+            for version in found.versions(disease)
+        ]
+    if as_json:
+        print_json({"versions": rows})
+        return
+    table = Table("disease", "version", "role")
+    for row in rows:
+        table.add_row(row["disease"], row["version"], row["role"])
+    shown.print(table)
