@@ -45,11 +45,12 @@ class Checkpoints:
         """
         path = self.folder / f"{name}{_SUFFIX}"
         incoming = path.with_name(f"{INCOMING}{path.name}")
-        numbered = {f"array{number}": one for number, one in enumerate(arrays)}
+        content: dict[str, Any] = {"state": np.array(json.dumps(state))}
+        content |= {f"array{number}": one for number, one in enumerate(arrays)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with incoming.open("wb") as file:
-                np.savez(file, state=np.array(json.dumps(state)), **numbered)
+                np.savez(file, **content)
                 file.flush()
                 os.fsync(file.fileno())
             incoming.replace(path)

@@ -60,9 +60,7 @@ def optimiser_of(phase: Descent, steps: int) -> Any:
         "adamw": optimizers.AdamW,
         "nadam": optimizers.Nadam,
         "adadelta": optimizers.Adadelta,
-        "sgd": lambda *args, **kwargs: optimizers.SGD(
-            *args, momentum=0.9, nesterov=True, **kwargs
-        ),
+        "sgd": lambda *args, **kwargs: optimizers.SGD(*args, momentum=0.9, nesterov=True, **kwargs),
     }
     return makers[phase.optimiser](schedule, **common)
 

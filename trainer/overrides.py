@@ -50,7 +50,9 @@ def overridden(recipe: Recipe, words: Sequence[str]) -> Recipe:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
-            raise RecipeRefused(f"--set takes key=value, for example weighting=class; not {word!r}.")
+            raise RecipeRefused(
+                f"--set takes key=value, for example weighting=class; not {word!r}."
+            )
         if name not in known:
             raise RecipeRefused(
                 f"{recipe.name} has no setting {name!r}. It has: {', '.join(known)}."
