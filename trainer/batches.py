@@ -32,12 +32,20 @@ class Batches(_Base):  # type: ignore[misc]
         seed: int,
         shuffle: bool = True,
         workers: int = 2,
+        multiple: int = 1,
     ) -> None:
+        """Take a source of inputs, and for each image its label and its weight.
+
+        Args:
+            multiple: every batch is a multiple of it: images of weight 0 fill the last one up,
+                where each of several devices gets its share of a batch.
+        """
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
         self._source = source
         self._targets = np.eye(classes, dtype=np.float32)[labels]
         self._weights = weights
-        self._batch = batch
+        self._batch = -(-batch // multiple) * multiple
+        self._multiple = multiple
         self._seed = seed
         self._shuffle = shuffle
         self._epoch = 0
@@ -48,8 +56,15 @@ class Batches(_Base):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats, Floats]:
         chosen = self._order[index * self._batch : (index + 1) * self._batch]
-        inputs = self._source(chosen, self._epoch)
-        return inputs, self._targets[chosen], self._weights[chosen]
+        lacking = -len(chosen) % self._multiple
+        weights = np.append(self._weights[chosen], np.zeros(lacking, np.float32))
+        chosen = np.append(chosen, np.resize(chosen, lacking))
+        return self._source(chosen, self._epoch), self._targets[chosen], weights
+
+    def begin(self, epoch: int) -> None:
+        """Deal the images of an epoch, the first of which is 0."""
+        self._epoch = epoch
+        self._order = self._deal()
 
     def on_epoch_end(self) -> None:
         """Deal the images anew."""

@@ -60,12 +60,14 @@ class Bars:
 
         class Epochs(keras().callbacks.Callback):  # type: ignore[misc]
             def on_train_begin(self, _logs: Any = None) -> None:
-                steps = self.params.get("steps") or 1
-                self.task = progress.add_task(name, total=epochs * steps, note="")
+                self.steps = self.params.get("steps") or 1
+                self.task = progress.add_task(name, total=epochs * self.steps, note="")
                 self.epoch = 0
 
             def on_epoch_begin(self, epoch: int, _logs: Any = None) -> None:
                 self.epoch = epoch
+                # A resumed phase begins in the middle.
+                progress.update(self.task, completed=epoch * self.steps)
 
             def on_train_batch_end(self, _batch: int, logs: Any = None) -> None:
                 loss = (logs or {}).get("loss")

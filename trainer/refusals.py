@@ -17,6 +17,10 @@ class RecipeRefused(TrainerRefused):
     """The recipe does not exist or lacks something it needs."""
 
 
+class CheckpointRefused(TrainerRefused):
+    """A checkpoint of a run cannot be written or read."""
+
+
 class ArtifactMissing(TrainerRefused):
     """There is no artifact where one was named."""
 

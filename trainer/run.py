@@ -14,6 +14,7 @@ from trainer.families import Families
 from trainer.pixels import PixelStore, Progress
 from trainer.recipes import Recipe
 from trainer.settings import Settings
+from trainer.workplace import digest_of_request
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Request:
     seed: int = 0
     epochs: int | None = None
     laptop: bool = False
+    overrides: tuple[str, ...] = ()
+    """Settings of the recipe as `key=value`."""
+    start: Path | None = None
+    """Weights that `trainer pretrain` wrote."""
+    resume: bool = False
+    """Insist on going on with an unfinished run of the same request."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,25 @@ class Run:
     def disease(self) -> Disease:
         """The disease that is trained for."""
         return self.data.disease
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells this run from every other: all that changes its result."""
+        request = self.request
+        return digest_of_request(
+            {
+                "disease": self.disease.id,
+                "classes": self.disease.class_ids,
+                "recipe": self.recipe.name,
+                "settings": self.recipe.for_card(),
+                "preprocessing": self.recipe.preprocessing.digest,
+                "seed": request.seed,
+                "leave_families_out": request.leave_families_out,
+                "families": self.families.patterns,
+                "weights": [str(one) for one in (request.weights, request.start)],
+                "images": [(one.digest, one.class_id, one.split) for one in self.data.examples],
+            }
+        )
 
     @cached_property
     def augmenter(self) -> Augmenter:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 Precision = Literal["f32", "bf16"]
 
 
@@ -42,6 +44,12 @@ def keras() -> Any:
         import keras as module
 
     return module
+
+
+def devices() -> int:
+    """Among how many devices a batch is dealt; 1 unless `trainer.hardware` chose several."""
+    distribution = keras().distribution.distribution()
+    return 1 if distribution is None else int(np.prod(distribution.device_mesh.shape))
 
 
 @contextmanager

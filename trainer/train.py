@@ -1,27 +1,32 @@
 """`trainer train`: from a data set and a recipe to the folder of a candidate."""
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from diagnosis.catalogue import Disease
 from diagnosis.catalogue import disease as disease_of
 from trainer.about import About, read_about
 from trainer.assessment import Fitted, assess, logits_of
 from trainer.batches import Images
+from trainer.checkpoints import Checkpoints
 from trainer.data import DataSet, Example, read_dataset
 from trainer.families import Families, leave_out
 from trainer.fitting import FrozenMaps, Task, fit
+from trainer.hardware import in_float32, suited
+from trainer.overrides import overridden
 from trainer.pixels import PixelStore, refuse_many_unreadable
 from trainer.recipes import Built, Descent, Order, Recipe, load
 from trainer.refusals import DataRefused, TrainerRefused
 from trainer.run import Request, Run, Watch
 from trainer.runtime import keras
 from trainer.settings import Settings
+from trainer.soundness import refuse_unsound, refuse_unsound_split
 from trainer.splits import with_splits
+from trainer.start import load_start
 from trainer.transfer import Held
+from trainer.workplace import Workplace, workplace
 
 
 def train(request: Request, settings: Settings, watch: Watch | None = None) -> Path:
@@ -34,11 +39,30 @@ def train(request: Request, settings: Settings, watch: Watch | None = None) -> P
         TrainerRefused: the data or the recipe cannot be used; nothing is left behind.
         UnknownDisease: the catalogue has none of this name.
     """
+    run = prepare(request, settings, watch)
+    with (
+        suited(run.watch.log),
+        workplace(request.out, run.digest, resume=request.resume) as place,
+    ):
+        if place.has_checkpoints:
+            run.watch.log(f"Going on with the unfinished run in {place.folder}.")
+        fitted = fit_all(run, place)
+        place.finish(lambda draft: assess(run, fitted, draft))
+    return place.out
+
+
+def prepare(request: Request, settings: Settings, watch: Watch | None = None) -> Run:
+    """Read, split and check the data, and choose the recipe; nothing is fitted yet.
+
+    Raises:
+        TrainerRefused: the data or the recipe cannot be used.
+        UnknownDisease: the catalogue has none of this name.
+    """
     watch = watch or Watch()
     if request.out.exists():
         raise TrainerRefused(f"{request.out} exists already; name another folder with --out.")
     disease = disease_of(request.disease)
-    recipe = _with_epochs(load(request.recipe, disease, laptop=request.laptop), request.epochs)
+    recipe = _recipe(request, disease)
     about = read_about(request.data, request.about)
     families = _families(request, about)
     data = read_dataset(request.data, disease, manifest=request.manifest, workers=settings.workers)
@@ -48,33 +72,43 @@ def train(request: Request, settings: Settings, watch: Watch | None = None) -> P
     refuse_many_unreadable(data)
     # Once more: a class may have lost its last readable image.
     data = with_splits(data, seed=request.seed)
-    run = Run(request, settings, watch, recipe, about, families, data, store)
-    request.out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".incoming-", dir=request.out.parent))
-    try:
-        assess(run, fit_all(run), draft)
-        draft.chmod(0o755)
-        draft.rename(request.out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return request.out
+    refuse_unsound_split(
+        recipe, data.of("train").examples, data.of("val").examples, laptop=request.laptop
+    )
+    return Run(request, settings, watch, recipe, about, families, data, store)
 
 
-def fit_all(run: Run) -> Fitted:
-    """Fit the recipe without each choice of families, where that was asked for, then to all."""
+def fit_all(run: Run, place: Workplace) -> Fitted:
+    """Fit the recipe without each choice of families, where that was asked for, then to all.
+
+    Fits and epochs that the work folder holds are not run again.
+    """
     frozen: FrozenMaps = {}
     train, val = run.data.of("train"), run.data.of("val")
     left_out = (
-        _leave_families_out(run, train, val, frozen) if run.request.leave_families_out else []
+        _leave_families_out(run, train, val, frozen, place)
+        if run.request.leave_families_out
+        else []
     )
     run.watch.log(f"Training {run.recipe.name} on {len(train.examples)} images.")
-    built, history = _fit(run, train.examples, val.examples, frozen)
+    checkpoints = place.checkpoints("whole")
+    built, history = fit_one(run, train.examples, val.examples, frozen, checkpoints)
     return Fitted(built, tuple(history), tuple(left_out))
 
 
-def _fit(
-    run: Run, train: Sequence[Example], val: Sequence[Example], frozen: FrozenMaps
+def fit_one(
+    run: Run,
+    train: Sequence[Example],
+    val: Sequence[Example],
+    frozen: FrozenMaps,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Built, list[dict[str, Any]]]:
+    """A network of the run's recipe, fitted to some of its images, and its history.
+
+    Raises:
+        RecipeRefused: the recipe or the start does not fit, or training diverged.
+        CheckpointRefused: the disk is full, or the checkpoints are of another network.
+    """
     keras().utils.set_random_seed(run.request.seed)
     built = run.recipe.build(
         Order(
@@ -83,6 +117,9 @@ def _fit(
             run.request.weights or run.settings.squeezenet_weights(),
         )
     )
+    if run.request.start is not None:
+        count = load_start(built, run.request.start)
+        run.watch.log(f"{count} layers start from {run.request.start}.")
     task = Task(
         train=train,
         val=val,
@@ -94,26 +131,47 @@ def _fit(
         frozen=frozen,
         log=run.watch.log,
         callbacks=run.watch.callbacks,
+        checkpoints=checkpoints,
     )
-    return built, fit(run.recipe, built, task)
+    history = fit(run.recipe, built, task)
+    return in_float32(built), history
 
 
-def _leave_families_out(run: Run, train: DataSet, val: DataSet, frozen: FrozenMaps) -> list[Held]:
+def _leave_families_out(
+    run: Run, train: DataSet, val: DataSet, frozen: FrozenMaps, place: Workplace
+) -> list[Held]:
     """Fit again without each choice of families, and score them."""
     found = []
-    for one in leave_out(train.examples, val.examples, run.families.of, run.disease.class_ids):
-        run.watch.log(f"Leaving out {one.name}: {len(one.held)} images.")
-        built, _ = _fit(run, one.train, one.val, frozen)
-        altered = Images(run.store, one.held, run.augmenter, seed=run.request.seed)
-        found.append(
-            Held(
-                name=one.name,
-                examples=one.held,
-                logits=logits_of(run, built, one.held),
-                altered=logits_of(run, built, one.held, altered),
-            )
-        )
+    ways = leave_out(train.examples, val.examples, run.families.of, run.disease.class_ids)
+    for number, one in enumerate(ways, start=1):
+        checkpoints = place.checkpoints(f"left-out-{number:02}")
+        scores = checkpoints.read("scores")
+        if scores is not None:
+            run.watch.log(f"Leaving out {one.name}: already done.")
+            logits, altered = scores.arrays
+        else:
+            run.watch.log(f"Leaving out {one.name}: {len(one.held)} images.")
+            built, _ = fit_one(run, one.train, one.val, frozen, checkpoints)
+            copies = Images(run.store, one.held, run.augmenter, seed=run.request.seed)
+            logits = logits_of(run, built, one.held)
+            altered = logits_of(run, built, one.held, copies)
+            checkpoints.save("scores", {}, [logits, altered])
+            checkpoints.forget_beginning("", but="scores")
+        found.append(Held(name=one.name, examples=one.held, logits=logits, altered=altered))
     return found
+
+
+def _recipe(request: Request, disease: Disease) -> Recipe:
+    """The recipe with the settings that were asked for.
+
+    Raises:
+        RecipeRefused: there is none of this name, or its settings are known to go wrong.
+    """
+    recipe = load(request.recipe, disease, laptop=request.laptop)
+    recipe = overridden(_with_epochs(recipe, request.epochs), request.overrides)
+    chosen = [word.partition("=")[0] for word in request.overrides]
+    refuse_unsound(recipe, disease, chosen)
+    return recipe
 
 
 def _families(request: Request, about: About) -> Families:

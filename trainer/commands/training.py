@@ -8,6 +8,15 @@ import typer
 
 from trainer.commands import Data, DiseaseName, Manifest, read_settings, refusing, told
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting of the recipe, for example weighting=class; may stand several times.",
+    ),
+]
+
 
 @refusing
 def train(
@@ -27,6 +36,11 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, max=1000)] = None,
     laptop: Annotated[bool, typer.Option(help="Shrink everything: a try in seconds.")] = False,
+    overrides: Overrides = None,
+    start: Annotated[Path | None, typer.Option(help="Weights that pretrain wrote.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an unfinished run of the same request.")
+    ] = False,
 ) -> None:
     """Train a candidate and write its report; `publish` makes an artifact of it."""
     from trainer.progress import Bars
@@ -47,6 +61,9 @@ def train(
         seed=seed,
         epochs=epochs,
         laptop=laptop,
+        overrides=tuple(overrides or ()),
+        start=start,
+        resume=resume,
     )
     bars = Bars(told)
     with bars.shown():

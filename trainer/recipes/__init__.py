@@ -17,6 +17,8 @@ from diagnosis.preprocess import Preprocessing
 from trainer.refusals import RecipeRefused
 
 Weighting = Literal["none", "class", "family"]
+Loss = Literal["cross_entropy", "focal"]
+Optimiser = Literal["adam", "adamw", "nadam", "sgd", "adadelta"]
 #: Modalities with one channel; all others are in colour.
 GREY = {"chest X-ray", "brain MRI", "retinal OCT", "breast ultrasound"}
 
@@ -42,7 +44,7 @@ class HeadFit:
 
 @dataclass(frozen=True)
 class Descent:
-    """Trains by gradient descent until the validation loss stops falling; keeps the best epoch."""
+    """Trains by gradient descent until nothing gets better any more; keeps the best epoch."""
 
     name: str
     epochs: int
@@ -64,6 +66,14 @@ class Descent:
     image and its copies, and only what comes behind it is trained. Several times as fast."""
     copies: int = 4
     """With `cut`: augmented copies of each training image; an epoch draws one of them or itself."""
+    optimiser: Optimiser = "adam"
+    weight_decay: float = 0.0
+    """Share of a weight that is taken off it at every step of rate 1, whichever the optimiser."""
+    loss: Loss = "cross_entropy"
+    gamma: float = 2.0
+    """Of the focal loss: how much less an image counts that is already called right."""
+    best: str = "val_loss"
+    """The metric that picks the best epoch; whether it is to fall or to rise, its name says."""
 
 
 Phase = HeadFit | Descent
