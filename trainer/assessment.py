@@ -19,6 +19,7 @@ from trainer.candidate import Parts, RunRecord, evaluation_record
 from trainer.data import DataSet, Example
 from trainer.evaluate import group_numbers
 from trainer.fitting import predict
+from trainer.frozen import frozen_outputs
 from trainer.metrics import Floats, Scores
 from trainer.pixels import PixelStore
 from trainer.recipes import Built
@@ -99,7 +100,9 @@ def logits_of(
 ) -> NDArray[np.float64]:
     """Logits (N, classes) of examples as they are, or of a source of inputs in their order."""
     source = source or Images(run.store, examples)
-    return predict(built.model, source, len(examples)).astype(np.float64)
+    return np.concatenate(list(frozen_outputs(built.model, source, len(examples)))).astype(
+        np.float64
+    )
 
 
 def _scores(

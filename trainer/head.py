@@ -4,28 +4,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from trainer.batches import Floats, Maps, Source
-from trainer.network import frozen_maps, layer, predict, set_trainable
+from trainer.batches import Floats, Maps
+from trainer.frozen import frozen_outputs
+from trainer.network import frozen_maps, layer, set_trainable
 from trainer.recipes import Built, HeadFit, Recipe
 from trainer.runtime import keras
 from trainer.task import Task
+
+#: Name of the layer that a head is fitted on.
+FEATURES = "features"
 
 
 def fit_head(phase: HeadFit, recipe: Recipe, built: Built, task: Task) -> None:
     """Set the layers `standardise` and `head` from the features of the training images."""
     task.log(f"{phase.name}: features of {len(task.train)} images, {phase.copies} copies of each")
     set_trainable(built, ())
-    features = layer(built, "features").output
-    start = layer(built, phase.cut).output if phase.cut else built.model.input
-    body = keras().Model(start, features)
-    parts = []
-    for copy in range(phase.copies + 1):
-        source: Source = (
-            Maps([frozen_maps(phase.cut, built, task, task.train, copy)])
-            if phase.cut
-            else task.images(task.train, copy)
-        )
-        parts.append(predict(body, source, len(task.train)))
+    parts = [
+        _features(phase.cut or FEATURES, built, task, copy) for copy in range(phase.copies + 1)
+    ]
     labels = np.tile(task.labels(task.train), len(parts))
     weights = np.tile(task.weights(task.train, recipe.weighting), len(parts))
     mean, scale, standard = standardised(np.concatenate(parts))
@@ -34,6 +30,15 @@ def fit_head(phase: HeadFit, recipe: Recipe, built: Built, task: Task) -> None:
     )
     layer(built, "standardise").set_weights([mean, scale**2])
     layer(built, "head").set_weights([kernel, bias])
+
+
+def _features(cut: str, built: Built, task: Task, copy: int) -> Floats:
+    """The features (N, F) of a version of each training image, from the maps kept at the cut."""
+    maps = frozen_maps(cut, built, task, task.train, copy)
+    if cut == FEATURES:
+        return np.stack(maps).astype(np.float32)
+    body = keras().Model(layer(built, cut).output, layer(built, FEATURES).output)
+    return np.concatenate(list(frozen_outputs(body, Maps([maps]), len(task.train))))
 
 
 def standardised(values: Floats) -> tuple[Floats, Floats, Floats]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from trainer.batches import Floats, Source
 from trainer.data import Example
+from trainer.frozen import frozen_outputs
 from trainer.recipes import Built, Descent, Recipe
 from trainer.refusals import RecipeRefused
 from trainer.runtime import keras
@@ -88,10 +89,9 @@ def frozen_maps(
     if missing:
         task.log(f"Maps at {cut} of {len(missing)} images, version {copy + 1}")
         body = keras().Model(built.model.input, layer(built, cut).output)
-        # In blocks: all maps in 32 bit at once would take gigabytes.
-        for start in range(0, len(missing), 512):
-            block = missing[start : start + 512]
-            maps = predict(body, task.images(block, copy), len(block))
-            for one, value in zip(block, np.clip(maps, -6e4, 6e4).astype(np.float16), strict=True):
-                task.frozen[cut, copy, one.digest] = value
+        left = iter(missing)
+        # Block by block: all maps in 32 bit at once would take gigabytes.
+        for maps in frozen_outputs(body, task.images(missing, copy), len(missing)):
+            for value in np.clip(maps, -6e4, 6e4).astype(np.float16):
+                task.frozen[cut, copy, next(left).digest] = value
     return [task.frozen[cut, copy, one.digest] for one in examples]
