@@ -80,7 +80,7 @@ def _fit(
         Order(
             run.recipe.input,
             len(run.disease.class_ids),
-            run.request.weights or run.settings.squeezenet_weights(),
+            run.request.weights or run.settings.find_weights(run.recipe.weights_named),
         )
     )
     task = Task(
