@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ def assess(run: Run, fitted: Fitted, folder: Path) -> None:
         transfer=tuple(_transfer(run, one, temperature, threshold) for one in left_out),
         demos=_demos(run, built, train, temperature, folder),
     )
-    card = candidate.draft_card(run.disease, run.recipe, run.about, train, run.request.seed, parts)
+    recipe = run.recipe if built.pretrained else replace(run.recipe, backbone="")
+    card = candidate.draft_card(run.disease, recipe, run.about, train, run.request.seed, parts)
     (folder / "card.json").write_bytes(card.to_json())
     rows = [("val", val.examples, val_logits)]
     rows += [("test", test.examples, logits)] if test.examples else []

@@ -43,11 +43,17 @@ class Settings(BaseSettings):
         2, ge=1, le=64, description="Threads that decode, preprocess and augment images."
     )
 
-    def squeezenet_weights(self) -> Path | None:
-        """Where the SqueezeNet weights are: the setting, or the folder of data sets, or None."""
+    def find_weights(self, pattern: str) -> Path | None:
+        """Where a recipe's weights are: the setting, or the folder of data sets, or None.
+
+        Args:
+            pattern: of the file's name; empty where a recipe never takes any by itself.
+        """
+        if not pattern:
+            return None
         if self.weights is not None:
             return self.weights
         if self.data is None:
             return None
-        found = sorted((self.data / "weights").glob("squeezenet*notop*.h5"))
+        found = sorted((self.data / "weights").glob(pattern))
         return found[0] if found else None

@@ -114,7 +114,7 @@ def fit_one(
         Order(
             run.recipe.input,
             len(run.disease.class_ids),
-            run.request.weights or run.settings.squeezenet_weights(),
+            run.request.weights or run.settings.find_weights(run.recipe.weights_named),
         )
     )
     if run.request.start is not None:

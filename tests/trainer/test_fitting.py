@@ -21,7 +21,7 @@ from trainer.batches import Batches, Floats, Images, Maps
 from trainer.data import Example, read_dataset
 from trainer.fitting import Task, example_weights, fit, logistic_head, predict, set_trainable
 from trainer.pixels import PixelStore
-from trainer.recipes import Built, Descent, Order, Phase, Recipe, load, names
+from trainer.recipes import Built, Descent, Phase, Recipe, load
 from trainer.refusals import RecipeRefused
 from trainer.runtime import keras
 
@@ -272,26 +272,8 @@ def test_weights_that_are_missing_or_foreign_are_refused(tmp_path: Path) -> None
         squeezenet.read_weights(tmp_path / "text.h5")
 
 
-@pytest.mark.parametrize("name", names())
-@pytest.mark.parametrize("disease_id", ["chest_xray_pneumonia", "skin_lesion"])
-def test_every_recipe_builds_a_network_that_gives_logits(
-    name: str, disease_id: str, weights_file: Path
-) -> None:
-    recipe = load(name, disease(disease_id), laptop=True)
-    classes = len(disease(disease_id).classes)
-    built = recipe.build(Order(recipe.input, classes, weights_file))
-    shape = recipe.input
-    assert built.model.output_shape == (None, classes)
-    assert built.model.input_shape == (None, shape.height, shape.width, shape.channels)
-    assert built.model.layers[-1].get_config()["activation"] == "linear"
-    assert built.pretrained <= {layer.name for layer in built.model.layers}
-    maker_doc = __import__(f"trainer.recipes.{name}", fromlist=["__doc__"]).__doc__
-    for word in ("Purpose:", "xpected", "trainer train"):
-        assert word in maker_doc
-
-
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(RecipeRefused, match="cnn5, small_residual"):
+    with pytest.raises(RecipeRefused, match=r"There are: cnn5, .*small_residual"):
         load("vgg", PNEUMONIA)
 
 

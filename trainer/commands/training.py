@@ -32,7 +32,9 @@ def train(
         bool,
         typer.Option("--leave-families-out", help="Measure on acquisition families left out."),
     ] = False,
-    weights: Annotated[Path | None, typer.Option(help="Local file of pretrained weights.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of pretrained weights, or: imagenet.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, max=1000)] = None,
     laptop: Annotated[bool, typer.Option(help="Shrink everything: a try in seconds.")] = False,

@@ -94,7 +94,7 @@ class Order:
     input: Input
     classes: int
     weights: Path | None
-    """Local file with pretrained weights, for a recipe that needs one."""
+    """Local file with pretrained weights, or `imagenet` where Keras publishes them."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,9 @@ class Recipe:
     batch: int = 32
     most_images_per_class: int | None = None
     backbone: str = ""
-    """A pretrained start and its licence, for the card."""
+    """A pretrained start and its licence, for the card; not used where nothing was loaded."""
+    weights_named: str = ""
+    """Pattern of the file in the data sets' `weights` folder to start from where none is named."""
 
     @property
     def input(self) -> Input:
