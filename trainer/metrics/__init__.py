@@ -17,6 +17,7 @@ from trainer.metrics.rates import (
     per_class,
 )
 from trainer.metrics.scores import Floats, Scores, confusion
+from trainer.metrics.subgroups import Subgroup, Subgroups, subgroups
 
 __all__ = [
     "DRAWS",
@@ -27,6 +28,8 @@ __all__ = [
     "Figure",
     "Floats",
     "Scores",
+    "Subgroup",
+    "Subgroups",
     "at_points",
     "baseline",
     "bootstrap_weights",
@@ -37,5 +40,6 @@ __all__ = [
     "majority_baseline",
     "majority_class",
     "per_class",
+    "subgroups",
     "threshold_at",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.metrics.bootstrap import DRAWS, SEED, Figure, ratio, with_intervals
 from trainer.metrics.scores import Floats, Scores
@@ -48,13 +49,13 @@ def at_points(
 
     def statistic(weights: Floats) -> dict[tuple[Name, str], Floats]:
         sums, whole = weights @ cells, weights.sum(axis=1)
-        result = {}
+        result: dict[tuple[Name, str], Floats] = {}
         for place, name in enumerate(called):
             rates = _rates(sums[:, 0], sums[:, 1 + 2 * place], sums[:, 2 + 2 * place], whole)
             result |= {(name, key): values for key, values in rates.items()}
         return result
 
-    among = {}
+    among: dict[tuple[Name, str], NDArray[np.bool_]] = {}
     for name, one in called.items():
         shares = {"sensitivity": ill, "specificity": ~ill, "ppv": one, "npv": ~one}
         among |= {(name, key): images for key, images in shares.items()}
