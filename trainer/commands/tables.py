@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from trainer.commands import number
+from trainer.metrics.points import PREVALENCES, predictive_name
 
 FIGURES = (
     "accuracy",
@@ -21,7 +23,7 @@ FIGURES = (
     "brier",
 )
 _CLASS = ("auc", "sensitivity", "specificity", "ppv", "npv")
-_POINT = ("sensitivity", "specificity", "ppv", "npv", "ppv_at_prevalence_1", "ppv_at_prevalence_10")
+_POINT = ("sensitivity", "specificity", "ppv", "npv")
 _SUBGROUP = ("auc", "balanced_accuracy", "sensitivity", "specificity")
 
 
@@ -40,31 +42,18 @@ def show_evaluation(result: dict[str, Any], screen: Console) -> None:
         for name, one in result["class_figures"].items()
     }
     _grid(screen, "Each class against the rest", ("class", *_CLASS), rows)
-    points = {
-        f"{name} at {one['threshold']:.3f}": [_interval(one[key]) for key in _POINT]
-        for name, one in result["operating_points"].items()
-    }
-    if points:
-        heads = ("point", "sensitivity", "specificity", "ppv", "npv", "ppv at 1 %", "ppv at 10 %")
-        _grid(screen, "Operating points", heads, points)
-        screen.print(
-            "ppv and npv are at these images' prevalence, which is not a clinic's; at 1 % and 10 % "
-            "by Bayes' theorem (more in the JSON and on the page of --out).",
-            highlight=False,
-        )
-    coverage = ", ".join(
-        f"{name} {_interval(one)}" for name, one in result["conformal_coverage"].items()
-    )
-    screen.print(f"Conformal sets hold the true class: {coverage}.", highlight=False)
+    _points(result, screen)
+    rows = {name: [_interval(one)] for name, one in result["conformal_coverage"].items()}
+    _grid(screen, "Sets with the true class", ("class", "share"), rows)
     _subgroups(result, screen)
 
 
 def show_comparison(result: dict[str, Any], screen: Console) -> None:
     """The table of `trainer compare`, from its JSON."""
     a, b = result["a"]["name"], result["b"]["name"]
-    table = Table(title=f"The same {result['n']} images of {result['groups']} groups")
+    table = Table(box=SIMPLE_HEAD, title=f"The same {result['n']} images of {result['groups']} groups")
     for head in ("figure", a, b, "difference", "95 % interval", "p"):
-        table.add_column(head, justify="left" if head == "figure" else "right")
+        table.add_column(head, justify="left" if head == "figure" else "right", overflow="fold")
     for name, one in result["differences"].items():
         between = "-"
         if one["low"] is not None:
@@ -84,18 +73,18 @@ def show_comparison(result: dict[str, Any], screen: Console) -> None:
 
 
 def _figures(result: dict[str, Any], screen: Console) -> None:
-    table = Table()
-    table.add_column("figure")
-    majority = f"always {result['majority_class']}"
-    for head in ("value", "95 % interval", "always the finding", majority):
-        table.add_column(head, justify="right")
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("figure", no_wrap=True)
+    majority = f"always\n{result['majority_class']}"
+    for head in ("value", "95 %\ninterval", "always the\nfinding", majority):
+        table.add_column(head, justify="right", no_wrap=True)
     for name in FIGURES:
         if name in result:
             one = result[name]
             table.add_row(
                 name,
                 number(one["value"]),
-                f"{number(one['low'])} - {number(one['high'])}",
+                f"{number(one['low'])}-{number(one['high'])}",
                 number(result["baseline_always_finding"].get(name)),
                 number(result["baseline_majority"].get(name)),
             )
@@ -119,6 +108,29 @@ def _confusion(result: dict[str, Any], screen: Console) -> None:
     _grid(screen, f"Confusion ({decided})", heads, rows)
 
 
+def _points(result: dict[str, Any], screen: Console) -> None:
+    points = result["operating_points"]
+    if not points:
+        return
+    rows = {
+        f"{name} at {number(one['threshold'])}": [_interval(one[key]) for key in _POINT]
+        for name, one in points.items()
+    }
+    _grid(screen, "Operating points, on these images", ("point", *_POINT), rows)
+    rows = {
+        f"{100 * prevalence:.0f} %": [
+            _interval(one[predictive_name("ppv", prevalence)]) for one in points.values()
+        ]
+        for prevalence in PREVALENCES
+    }
+    _grid(
+        screen,
+        "PPV by how common the finding is",
+        ("prevalence", *points),
+        rows,
+    )
+
+
 def _subgroups(result: dict[str, Any], screen: Console) -> None:
     rows = {}
     for one in result["subgroups"]:
@@ -131,15 +143,20 @@ def _subgroups(result: dict[str, Any], screen: Console) -> None:
 
 
 def _grid(screen: Console, title: str, heads: tuple[str, ...], rows: dict[str, list[str]]) -> None:
-    table = Table(title=title, title_justify="left")
+    # No lines between columns: six columns with intervals fit into 80 characters so.
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place else "left")
+        if place:
+            table.add_column(head, justify="right", no_wrap=True, min_width=11)
+        else:
+            table.add_column(head, overflow="fold")
     for name, cells in rows.items():
         table.add_row(name, *cells)
     screen.print(table)
+    screen.print()
 
 
 def _interval(one: dict[str, float | None]) -> str:
     if one["low"] is None:
         return number(one["value"])
-    return f"{number(one['value'])} ({number(one['low'])}-{number(one['high'])})"
+    return f"{number(one['value'])}\n{number(one['low'])}-{number(one['high'])}"

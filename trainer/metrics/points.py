@@ -63,7 +63,28 @@ def at_points(
     points: dict[Name, dict[str, Figure]] = {name: {} for name in called}
     for (name, key), figure in found_figures.items():
         points[name][key] = figure
+    for point in points.values():
+        _open_predictive_values(point)
     return points
+
+
+def _open_predictive_values(point: dict[str, Figure]) -> None:
+    """Where no image was a false alarm, or none was missed, every draw says so too.
+
+    Then the predictive value's low end is that of the exact low end of the rate it hangs on.
+    """
+    sensitivity, specificity = point["sensitivity"], point["specificity"]
+    for value, certain, other in (
+        ("ppv", specificity, sensitivity),
+        ("npv", sensitivity, specificity),
+    ):
+        if certain.value != 1 or certain.low is None or not other.value:
+            continue
+        for one in PREVALENCES:
+            share = one if value == "ppv" else 1 - one
+            true, false = other.value * share, (1 - certain.low) * (1 - share)
+            low = round(true / (true + false), 6)
+            point[predictive_name(value, one)] = Figure(1.0, low, 1.0)
 
 
 def _rates(ill: Floats, called: Floats, caught: Floats, whole: Floats) -> dict[str, Floats]:
