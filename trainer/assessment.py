@@ -13,13 +13,14 @@ from diagnosis.artifacts.card import DemoImage, Evaluation
 from diagnosis.images import read_image
 from diagnosis.judgement import softmax
 from diagnosis.preprocess import Preprocessing
-from trainer import calibration, candidate, demo, plots, report
+from trainer import calibration, candidate, demo, mistakes, plots, report
 from trainer.batches import Images, Source
 from trainer.candidate import Parts, RunRecord, evaluation_record
 from trainer.data import DataSet, Example
 from trainer.evaluate import group_numbers
 from trainer.fitting import predict
 from trainer.frozen import frozen_outputs
+from trainer.measures import measure
 from trainer.metrics import Floats, Scores
 from trainer.pixels import PixelStore
 from trainer.recipes import Built
@@ -41,8 +42,8 @@ class Fitted:
 def assess(run: Run, fitted: Fitted, folder: Path) -> None:
     """Write the whole candidate into an empty folder.
 
-    Writes model.keras, card.json, demo/, report.json, report.html, history.json, scores.csv and
-    run.json.
+    Writes model.keras, card.json, demo/, report.json, report.html, report-with-images.html (which
+    shows patients and is never published), history.json, scores.csv and run.json.
     """
     built, left_out = fitted.built, fitted.left_out
     class_ids = run.disease.class_ids
@@ -65,15 +66,19 @@ def assess(run: Run, fitted: Fitted, folder: Path) -> None:
     measured, name = (test, "test") if test.examples else (val, "validation")
     logits = logits_of(run, built, test.examples) if test.examples else val_logits
     scores = _scores(run, measured, logits, temperature, threshold)
+    found = measure(
+        scores,
+        measured.examples,
+        {point.name: point.threshold for point in points},
+        conformal.quantiles,
+    )
     keras_file = candidate.save_model(built.model, folder)
     parts = Parts(
         keras_file=keras_file,
         calibration=fitted_temperature,
         conformal=conformal,
         operating_points=points,
-        evaluation=evaluation_record(
-            scores, measured.examples, f"{run.about.dataset}, {name} split"
-        ),
+        evaluation=found.record(measured.examples, f"{run.about.dataset}, {name} split"),
         transfer=tuple(_transfer(run, one, temperature, threshold) for one in left_out),
         demos=_demos(run, built, train, temperature, folder),
     )
@@ -85,8 +90,9 @@ def assess(run: Run, fitted: Fitted, folder: Path) -> None:
     rows += [(f"left out: {one.name}", one.examples, one.logits) for one in left_out]
     candidate.write_scores(folder, rows, class_ids, run.data.root)
     (folder / "history.json").write_text(json.dumps(fitted.history, indent=1) + "\n")
-    facts = report.facts(card, scores, run.data, parts.evaluation.dataset, fitted.history)
-    report.write(folder, facts, plots.Curves(scores, list(fitted.history)))
+    facts = report.facts(card, found, run.data, parts.evaluation.dataset, fitted.history)
+    drawn = plots.draw(plots.Curves(found, list(fitted.history)))
+    report.write(folder, facts, drawn, mistakes.sheet(scores, measured.examples))
     RunRecord(
         data=str(run.request.data.absolute()),
         manifest=str(run.request.manifest.absolute()) if run.request.manifest else None,
@@ -116,6 +122,7 @@ def _scores(
         groups=group_numbers(data),
         finding=run.disease.finding,
         threshold=threshold if len(run.disease.class_ids) == 2 else None,
+        uncalibrated=softmax(logits),
     )
 
 

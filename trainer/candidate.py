@@ -68,7 +68,10 @@ def file_record(path: Path) -> FileRecord:
 
 
 def evaluation_record(scores: Scores, examples: Sequence[Example], described: str) -> Evaluation:
-    """The figures on some images as the card holds them; undefined figures are left out."""
+    """The headline figures on some images as the card holds them; undefined ones are left out.
+
+    `trainer.measures` makes the full record.
+    """
     counts = dict.fromkeys(scores.class_ids, 0)
     for one in examples:
         counts[one.class_id] += 1
@@ -84,6 +87,8 @@ def evaluation_record(scores: Scores, examples: Sequence[Example], described: st
             if one.value is not None and one.low is not None and one.high is not None
         },
         baseline_always_finding=metrics.baseline(scores),
+        baseline_majority=metrics.majority_baseline(scores),
+        majority_class=metrics.majority_class(scores),
     )
 
 

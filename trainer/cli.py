@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command()(data.audit)
 app.command()(training.train)
 app.command()(evaluating.evaluate)
+app.command()(evaluating.compare)
 app.command()(registry.publish)
 app.command()(registry.promote)
 app.command()(registry.rollback)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from diagnosis.catalogue import Disease
 from trainer import manifest as manifests
@@ -43,6 +43,8 @@ class Example:
     group: str
     """What must never straddle two splits: a patient, a lesion, a cluster; else the file itself."""
     split: Split | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    """What a manifest's other columns say of it, for subgroups: (column, value)."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class DataSet:
         counts = Counter(one.class_id for one in self.examples)
         return {class_id: counts[class_id] for class_id in self.disease.class_ids}
 
+    def skipped_by_reason(self) -> dict[str, Any]:
+        """How many files are not used, and why; without their names, which may be patients'."""
+        reasons = Counter(one.reason for one in self.skipped)
+        return {"count": len(self.skipped), "reasons": dict(sorted(reasons.items()))}
+
     def groups(self) -> int:
         """How many groups there are."""
         return len({one.group for one in self.examples})
@@ -99,6 +106,7 @@ class Found:
     label: str
     split: Split | None
     group: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 def read_dataset(
@@ -136,7 +144,9 @@ def read_dataset(
         match = disease.class_for_folder(one.label)
         if match is not None:
             examples.append(
-                Example(one.path, match.id, digest, one.group or f"file {digest}", one.split)
+                Example(
+                    one.path, match.id, digest, one.group or f"file {digest}", one.split, one.facts
+                )
             )
     return DataSet(root, disease, tuple(examples), tuple(skipped), has_groups)
 
@@ -165,7 +175,7 @@ def find_files(
         )
     found = sorted(
         (
-            Found(row.path, row.label, _SPLIT_NAMES.get(row.split.lower()), row.group)
+            Found(row.path, row.label, _SPLIT_NAMES.get(row.split.lower()), row.group, row.facts)
             for row in rows
         ),
         key=lambda one: str(one.path),

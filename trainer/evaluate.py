@@ -1,6 +1,7 @@
 """`trainer evaluate`: what an artifact does on a folder of class folders, as it is served."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from diagnosis.artifacts import Card, Registry, VerifiedArtifact, check_against,
 from diagnosis.catalogue import catalogue
 from diagnosis.contracts import OperatingPointName
 from diagnosis.errors import SightlineError
-from diagnosis.judgement import probabilities
-from trainer import metrics
+from diagnosis.judgement import as_logits, probabilities, softmax
+from trainer import metrics, mistakes
 from trainer.data import DataSet, Split, read_dataset
 from trainer.engine import open_network, run_in_blocks
+from trainer.measures import Measures, measure_card
 from trainer.metrics import Scores
 from trainer.pixels import PixelStore, Progress
 from trainer.refusals import ArtifactMissing, DataRefused, TrainerRefused
@@ -23,7 +25,7 @@ from trainer.settings import Settings
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of one artifact on one data set, and the scores behind them."""
+    """The scores of one artifact on one data set, and what is measured of them."""
 
     card: Card
     data: DataSet
@@ -32,11 +34,13 @@ class Evaluation:
     engine: str
     operating_point: OperatingPointName | None
 
+    @cached_property
+    def measures(self) -> Measures:
+        """Everything that is measured, once."""
+        return measure_card(self.card, self.scores, self.data.examples)
+
     def as_json(self) -> dict[str, Any]:
         """The one JSON object of `trainer evaluate --json`."""
-        reasons: dict[str, int] = {}
-        for one in self.data.skipped:
-            reasons[one.reason] = reasons.get(one.reason, 0) + 1
         two = len(self.scores.class_ids) == 2 and self.scores.finding is not None
         return {
             "disease": self.card.disease,
@@ -46,31 +50,25 @@ class Evaluation:
             "groups": self.data.groups(),
             "split": self.split or "all",
             "per_class": self.data.per_class(),
-            "skipped": {
-                "count": len(self.data.skipped),
-                "reasons": dict(sorted(reasons.items())),
-            },
+            "skipped": self.data.skipped_by_reason(),
             "finding": self.scores.finding,
             "decision": "threshold" if two else "argmax",
             "operating_point": self.operating_point,
             "threshold": self.scores.threshold,
-            "confusion": metrics.confusion(self.scores),
-            **{name: one.as_dict() for name, one in metrics.figures(self.scores).items()},
+            **{name: one.as_dict() for name, one in self.measures.figures.items()},
             "classes": metrics.per_class(self.scores),
-            "baseline_always_finding": metrics.baseline(self.scores),
-            "intervals": {
-                "method": "percentile bootstrap of whole groups",
-                "draws": metrics.DRAWS,
-                "seed": metrics.SEED,
-                "confidence": 0.95,
-            },
+            **self.measures.as_json(),
+            "worst_mistakes": [
+                one.as_json(self.data.root)
+                for one in mistakes.worst(self.scores, self.data.examples)
+            ],
             "engine": self.engine,
             "warning": WARNING,
         }
 
 
 def find_artifact(name: str, settings: Settings) -> VerifiedArtifact:
-    """An artifact by its folder, or by the name of a disease: then its live one.
+    """An artifact by its folder, by the name of a disease (then its live one), or as DISEASE@2.
 
     Where no registry exists yet, the live artifact is the highest version that ships, as it will
     be once a registry is seeded; nothing is written.
@@ -79,11 +77,15 @@ def find_artifact(name: str, settings: Settings) -> VerifiedArtifact:
         ArtifactMissing: there is none.
         SightlineError: it does not pass its checks.
     """
+    disease, at, version = name.partition("@")
+    if at and disease in catalogue():
+        return open_artifact(_version_folder(disease, version, settings))
     if name not in catalogue():
         folder = Path(name)
         if not folder.is_dir():
             raise ArtifactMissing(
-                f"{name} is neither a disease of the catalogue nor the folder of an artifact."
+                f"{name} is neither a disease of the catalogue, nor one of its versions "
+                "(DISEASE@VERSION), nor the folder of an artifact."
             )
         return open_artifact(folder)
     live = live_folder(name, settings)
@@ -93,6 +95,20 @@ def find_artifact(name: str, settings: Settings) -> VerifiedArtifact:
             "VERSION`; or name an artifact's folder."
         )
     return open_artifact(live)
+
+
+def _version_folder(disease: str, version: str, settings: Settings) -> Path:
+    """Where a version lies: in the registry, else among those that ship."""
+    there: list[str] = []
+    for home in (settings.registry_dir, settings.models_dir):
+        if home.is_dir():
+            registry = Registry(home)
+            versions = registry.versions(disease)
+            if version in versions:
+                return registry.folder(disease, version)
+            there += versions
+    listed = ", ".join(sorted(set(there), key=int)) or "none"
+    raise ArtifactMissing(f"{disease} has no version {version!r}; it has: {listed}.")
 
 
 def live_folder(disease: str, settings: Settings) -> Path | None:
@@ -145,6 +161,7 @@ def evaluate(
         class_ids=disease.class_ids,
         labels=np.array([disease.class_ids.index(one.class_id) for one in data.examples], np.int64),
         probabilities=probabilities(outputs, card),
+        uncalibrated=softmax(as_logits(outputs, card)),
         groups=group_numbers(data),
         finding=card.finding,
         threshold=threshold,

@@ -10,6 +10,7 @@ from trainer.refusals import DataRefused
 NAME = "manifest.csv"
 #: How far above DATA a manifest of several data sets is looked for.
 _LEVELS = 3
+_OURS = {"path", "label", "split", "group_id"}
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Row:
     label: str
     split: str
     group: str
+    facts: tuple[tuple[str, str], ...] = ()
+    """What its other columns say, such as age, sex, site or view: (column, value), none empty."""
 
 
 def find(data: Path) -> Path | None:
@@ -96,6 +99,11 @@ def read(manifest: Path, data: Path) -> Iterator[Row]:
             label=(row["label"] or "").strip(),
             split=(row.get("split") or "").strip(),
             group=(row.get("group_id") or "").strip(),
+            facts=tuple(
+                (name.strip(), value.strip())
+                for name, value in row.items()
+                if name and name not in _OURS and isinstance(value, str) and value.strip()
+            ),
         )
 
 

@@ -1,4 +1,4 @@
-"""The report's drawings, as SVG text: curves of training, confusion, ROC and reliability."""
+"""The report's drawings, as SVG text: figures, curves of training, confusion, ROC, reliability."""
 
 import io
 import re
@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trainer import metrics
-from trainer.metrics import ECE_BINS, Scores
+from trainer.measures import Measures
+from trainer.metrics import ECE_BINS, Floats, Scores
+from trainer.metrics.curves import bin_of
+from trainer.metrics.paired import Difference
 
 # Told apart by the colour-blind (Okabe and Ito 2008), and dark enough on white.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#6b7280"
@@ -21,18 +24,20 @@ _CYCLE = (_ORANGE, _BLUE, _GREEN, "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 @dataclass(frozen=True)
 class Curves:
-    """What is drawn: the scores of a held-out set, and the epochs of training."""
+    """What is drawn: what was measured on a held-out set, and the epochs of training."""
 
-    scores: Scores
+    measures: Measures
     history: list[dict[str, Any]]
 
 
 def draw(curves: Curves) -> dict[str, str]:
     """Every drawing by name; `loss` and `accuracy` only where there were epochs."""
+    scores = curves.measures.scores
     drawn = {
-        "confusion": _confusion(curves.scores),
-        "roc": _roc(curves.scores),
-        "reliability": _reliability(curves.scores),
+        "figures": _figures(curves.measures),
+        "confusion": _confusion(scores),
+        "roc": _roc({"": scores}),
+        "reliability": _reliability(scores),
     }
     if curves.history:
         drawn["loss"] = _epochs(curves.history, "loss", "Loss")
@@ -89,7 +94,10 @@ def _confusion(scores: Scores) -> str:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = _axes("Confusion matrix")
     axes.grid(visible=False)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    # Not `imshow`, which would put a bitmap into the page: one without any can be given away.
+    edges = np.arange(len(names) + 1) - 0.5
+    axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)
+    axes.invert_yaxis()
     for row, column in np.ndindex(counts.shape):
         colour = "white" if shares[row, column] > 0.5 else "#111827"
         label = f"{counts[row, column]}\n{shares[row, column]:.0%}"
@@ -101,54 +109,122 @@ def _confusion(scores: Scores) -> str:
     return _svg(figure, "Confusion matrix of true and decided classes")
 
 
-def _roc(scores: Scores) -> str:
+def _roc(models: dict[str, Scores]) -> str:
+    """One model's curves by class, or one curve of each of several models by their names."""
     figure, axes = _axes("ROC")
     axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="guessing")
-    names = [scores.finding] if len(scores.class_ids) == 2 and scores.finding else scores.class_ids
-    for name, colour in zip(names, _CYCLE * len(names), strict=False):
-        place = scores.class_ids.index(name)
-        positive = scores.labels == place
-        if not positive.any() or positive.all():
-            continue
-        order = np.argsort(-scores.probabilities[:, place], kind="stable")
-        ordered = scores.probabilities[order, place]
-        ends = np.r_[np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1]
-        caught = np.cumsum(positive[order])[ends] / positive.sum()
-        alarms = np.cumsum(~positive[order])[ends] / (~positive).sum()
-        axes.plot(np.r_[0, alarms], np.r_[0, caught], color=colour, label=name)
+    colours = iter(_CYCLE * 200)
+    for model, scores in models.items():
+        pair = scores.finding if scores.finding and (model or len(scores.class_ids) == 2) else None
+        for name in (pair,) if pair else scores.class_ids:
+            label = f"{model}: {name}" if model and not pair else model or name
+            place = scores.class_ids.index(name)
+            positive = scores.labels == place
+            if not positive.any() or positive.all():
+                continue
+            order = np.argsort(-scores.probabilities[:, place], kind="stable")
+            ordered = scores.probabilities[order, place]
+            ends = np.r_[np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1]
+            caught = np.cumsum(positive[order])[ends] / positive.sum()
+            alarms = np.cumsum(~positive[order])[ends] / (~positive).sum()
+            axes.plot(np.r_[0, alarms], np.r_[0, caught], color=next(colours), label=label)
     axes.set_xlabel("1 - specificity")
     axes.set_ylabel("sensitivity")
     axes.legend(frameon=False, loc="lower right")
     return _svg(figure, "ROC curve of each class against the rest")
 
 
+def _figures(found: Measures) -> str:
+    """Each figure with its interval, and the two models that know nothing beside it."""
+    figure, axes = _axes("Figures and what they must beat")
+    names = [name for name in _COMPARED if name in found.figures]
+    places = np.arange(len(names))[::-1]
+    for place, name in zip(places, names, strict=True):
+        one = found.figures[name]
+        if one.value is not None:
+            low = one.value if one.low is None else one.low
+            high = one.value if one.high is None else one.high
+            axes.plot([low, high], [place, place], color=_BLUE, linewidth=2)
+            axes.plot([one.value], [place], "o", color=_BLUE, ms=6)
+    for shift, marker, colour, label, baseline in (
+        (0.18, "x", _ORANGE, "always the finding", found.always_finding),
+        (-0.18, "+", _GREY, f"always {found.majority_class}", found.majority),
+    ):
+        pairs = [(baseline[n], p) for p, n in zip(places, names, strict=True) if n in baseline]
+        if pairs:
+            values, rows = zip(*pairs, strict=True)
+            axes.plot(values, np.add(rows, shift), marker, color=colour, ms=6, label=label)
+    axes.plot([], [], "o-", color=_BLUE, label="the model, 95 % interval")
+    axes.set_yticks(places, [name.replace("_", " ") for name in names])
+    axes.set_xlim(-0.03, 1.03)
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncol=3)
+    return _svg(figure, "Figures with intervals beside two trivial models")
+
+
+_COMPARED = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv")
+
+
 def _reliability(scores: Scores) -> str:
     figure, axes = _axes("Reliability")
     axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="perfect")
     two = len(scores.class_ids) == 2 and scores.finding is not None
-    if two:
-        place = scores.class_ids.index(scores.finding or "")
-        stated = scores.probabilities[:, place]
-        true = scores.labels == place
-    else:
-        stated = scores.probabilities.max(axis=1)
-        true = scores.probabilities.argmax(axis=1) == scores.labels
-    bins = np.minimum((stated * ECE_BINS).astype(int), ECE_BINS - 1)
-    kept = [one for one in range(ECE_BINS) if (bins == one).any()]
-    axes.plot(
-        [stated[bins == one].mean() for one in kept],
-        [true[bins == one].mean() for one in kept],
-        color=_ORANGE,
-        marker="o",
-        ms=4,
-        label="measured",
-    )
-    sizes = np.bincount(bins, minlength=ECE_BINS) / len(bins)
+    place = scores.class_ids.index(scores.finding) if two and scores.finding else None
+    drawn = [("calibrated", scores.probabilities, _ORANGE, "-")]
+    if scores.uncalibrated is not None:
+        drawn.insert(0, ("before calibration", scores.uncalibrated, _BLUE, "--"))
+    for label, values, colour, style in drawn:
+        stated, true = _stated(values, scores, place)
+        bins = bin_of(stated)
+        kept = [one for one in range(ECE_BINS) if (bins == one).any()]
+        axes.plot(
+            [stated[bins == one].mean() for one in kept],
+            [true[bins == one].mean() for one in kept],
+            color=colour,
+            linestyle=style,
+            marker="o",
+            ms=4,
+            label=label,
+        )
+    sizes = np.bincount(bin_of(_stated(scores.probabilities, scores, place)[0]), minlength=ECE_BINS)
     axes.bar(
-        (np.arange(ECE_BINS) + 0.5) / ECE_BINS, sizes, width=0.9 / ECE_BINS, color="#cfe3f1",
-        label="share of images", zorder=0,
+        (np.arange(ECE_BINS) + 0.5) / ECE_BINS, sizes / len(scores.labels), width=0.9 / ECE_BINS,
+        color="#cfe3f1", label="share of images", zorder=0,
     )  # fmt: skip
     axes.set_xlabel("stated probability of the finding" if two else "stated probability")
     axes.set_ylabel("share that was so")
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="upper left", fontsize=8)
     return _svg(figure, "Reliability: stated probability against observed share")
+
+
+def _stated(values: Floats, scores: Scores, place: int | None) -> tuple[Floats, Floats]:
+    """The stated probability of each image, and whether it was so."""
+    if place is not None:
+        return values[:, place], (scores.labels == place).astype(np.float64)
+    return values.max(axis=1), (values.argmax(axis=1) == scores.labels).astype(np.float64)
+
+
+def draw_comparison(
+    models: dict[str, Scores], differences: dict[str, Difference]
+) -> dict[str, str]:
+    """ROC curves of two models on the same images, and the differences of their figures.
+
+    Args:
+        models: by the name that the page gives them, the first one first.
+        differences: second minus first, by figure.
+    """
+    first, second = models
+    figure, axes = _axes(f"{second} minus {first}")
+    axes.axvline(0, color=_GREY, linestyle=":")
+    names = list(differences)
+    for place, name in enumerate(reversed(names)):
+        one = differences[name]
+        if one.value is not None and one.low is not None and one.high is not None:
+            colour = _GREY if one.better is None else _BLUE if one.better == "b" else _ORANGE
+            axes.plot([one.low, one.high], [place, place], color=colour, linewidth=2)
+            axes.plot([one.value], [place], "o", color=colour, ms=6)
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in reversed(names)])
+    axes.set_xlabel("difference, 95 % interval")
+    return {
+        "differences": _svg(figure, f"Differences of figures of {second} and {first}"),
+        "roc": _roc(models),
+    }

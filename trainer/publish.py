@@ -4,7 +4,6 @@ The network is converted to an OpenVINO IR, both are proved to answer alike on t
 lower precisions are measured, and the card gets its digests. The registry sees only a whole folder.
 """
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from diagnosis.artifacts.opener import inspect_keras
 from diagnosis.contracts import now
 from diagnosis.images import read_image
 from diagnosis.judgement import probabilities
+from trainer import report
 from trainer.candidate import file_record
 from trainer.engine import Network, compile_ir, keras_network, load_keras
 from trainer.half import half_precision
@@ -115,14 +115,25 @@ def _next_version(registry: Registry, settings: Settings, disease: str) -> str:
 
 
 def _copy(candidate: VerifiedArtifact, stored: bytes, run: Path, folder: Path) -> None:
-    """The checked bytes and the reports; scores and paths of images stay with the run."""
+    """The checked bytes and the reports; scores, paths and images of the data stay with the run.
+
+    Raises:
+        TrainerRefused: the report holds an image.
+    """
     (folder / candidate.card.files.keras.name).write_bytes(stored)
     (folder / "demo").mkdir()
     for name, content in candidate.demo_images.items():
         (folder / "demo" / name).write_bytes(content)
-    for name in ("report.html", "report.json"):
-        if (run / name).is_file():
-            shutil.copyfile(run / name, folder / name)
+    for name in (report.REPORT, report.REPORT_JSON):
+        if not (run / name).is_file():
+            continue
+        content = (run / name).read_bytes()
+        if b"<img" in content or b"data:image/jpeg" in content:
+            raise TrainerRefused(
+                f"{run / name} holds images, which may show patients; {report.WITH_IMAGES} is the "
+                "page for them. Nothing was published."
+            )
+        (folder / name).write_bytes(content)
 
 
 def _convert(model: Any, card: Card, folder: Path, *, half: bool) -> None:

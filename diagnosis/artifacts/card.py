@@ -103,8 +103,19 @@ class Conformal(Record):
     fitted_on: Sentence
 
 
+class SubgroupRecord(Record):
+    """A part of the measured images, by a column of their manifest."""
+
+    column: Annotated[str, StringConstraints(min_length=1, max_length=80)]
+    level: Annotated[str, StringConstraints(min_length=1, max_length=80)]
+    images: Annotated[int, Field(gt=0)]
+    groups: Annotated[int, Field(gt=0)]
+    figures: dict[str, Interval] = Field(default_factory=dict)
+    """Empty where there are too few images for a figure to say anything."""
+
+
 class Evaluation(Record):
-    """The measured figures, each with its interval, and the trivial baseline beside them."""
+    """The measured figures, each with its interval, and two trivial baselines beside them."""
 
     dataset: Sentence
     images: Annotated[int, Field(gt=0)]
@@ -113,6 +124,18 @@ class Evaluation(Record):
     figures: dict[str, Interval]
     baseline_always_finding: dict[str, float] = Field(default_factory=dict)
     """The same figures for a model that calls every image the finding."""
+    baseline_majority: dict[str, float] = Field(default_factory=dict)
+    """The same figures for a model that calls every image the most common class."""
+    majority_class: Slug | None = None
+    """The most common class of these images."""
+    classes: dict[Slug, dict[str, Interval]] = Field(default_factory=dict)
+    """Of each class against the rest: auc, sensitivity, specificity, ppv, npv."""
+    operating_points: dict[OperatingPointName, dict[str, Interval]] = Field(default_factory=dict)
+    """Of each operating point on these images: sensitivity, specificity, ppv, npv, and ppv and npv
+    at stated prevalences (`ppv_at_prevalence_10` is at 10 %)."""
+    conformal_coverage: dict[Slug, Interval] = Field(default_factory=dict)
+    """Of each class, the share of its images whose conformal set holds it."""
+    subgroups: tuple[SubgroupRecord, ...] = ()
 
 
 class Population(Record):

@@ -102,7 +102,7 @@ def test_a_run_leaves_a_whole_candidate(run: Path) -> None:
 def test_the_report_stands_by_itself(run: Path) -> None:
     page = (run / "report.html").read_text()
     assert WARNING in page
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
     for outside in ("http://cdn", "https://", "<script", "<link", "url(http", ' src="'):
         assert outside not in page.replace('xmlns="http://www.w3.org/2000/svg"', "")
     report = json.loads((run / "report.json").read_text())

@@ -1,85 +1,132 @@
 """Commands that measure models."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from diagnosis import WARNING
+from diagnosis.artifacts.durable import replace_file
 from diagnosis.contracts import OperatingPointName
 from trainer.commands import (
     AsJson,
     Data,
     Manifest,
-    number,
     print_json,
     read_settings,
     refusing,
     shown,
     told,
 )
+from trainer.commands.tables import show_comparison, show_evaluation
 from trainer.data import Split
 from trainer.refusals import TrainerRefused
+
+if TYPE_CHECKING:
+    from trainer.evaluate import Evaluation
+
+Point = Annotated[OperatingPointName, typer.Option(help="The threshold that decides.")]
+Part = Annotated[Split | None, typer.Option(help="Default: test, else val, else everything.")]
+Artifact = Annotated[
+    str, typer.Argument(help="A disease (its live artifact), DISEASE@VERSION, or a folder.")
+]
+Page = Annotated[Path | None, typer.Option("--out", help="Also write an HTML page here.")]
 
 
 @refusing
 def evaluate(
-    artifact: Annotated[str, typer.Argument(help="A disease (its live artifact) or a folder.")],
+    artifact: Artifact,
     data: Data,
     as_json: AsJson = False,
-    operating_point: Annotated[
-        OperatingPointName, typer.Option(help="The threshold that decides.")
-    ] = "balanced",
-    split: Annotated[
-        Split | None, typer.Option(help="Default: test, else val, else everything.")
-    ] = None,
+    operating_point: Point = "balanced",
+    split: Part = None,
     manifest: Manifest = None,
-    out: Annotated[Path | None, typer.Option(help="Also write an HTML page here.")] = None,
+    out: Page = None,
+    images: Annotated[
+        bool, typer.Option(help="Show the worst mistakes on the page: images of patients.")
+    ] = True,
 ) -> None:
     """Score the images of DATA as they would be served, with 95 % intervals."""
-    from trainer import evaluate as evaluating
-    from trainer.progress import Bars
+    _check_page(out)
+    found = _evaluator(data, split, operating_point, manifest)(artifact)
+    result = found.as_json()
+    if out is not None:
+        from trainer import mistakes, plots, report
 
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise TrainerRefused(f"{out} cannot be written: name a file in a folder that exists.")
-    settings = read_settings()
-    bars = Bars(told)
-    with bars.shown():
-        found = evaluating.evaluate(
-            evaluating.find_artifact(artifact, settings),
-            data,
-            settings,
-            split=split,
-            operating_point=operating_point,
-            manifest=manifest,
-            progress=bars.files,
-        )
+        facts = report.facts(found.card, found.measures, found.data, f"{data}, {result['split']}")
+        tiles = mistakes.sheet(found.scores, found.data.examples) if images else None
+        page = report.page(facts, plots.draw(plots.Curves(found.measures, [])), tiles)
+        replace_file(out, page.encode())
+    if as_json:
+        print_json(result)
+        return
+    show_evaluation(result, shown)
+    shown.print(WARNING, highlight=False)
+
+
+@refusing
+def compare(
+    first: Artifact,
+    second: Artifact,
+    data: Data,
+    as_json: AsJson = False,
+    operating_point: Point = "balanced",
+    split: Part = None,
+    manifest: Manifest = None,
+    out: Page = None,
+) -> None:
+    """Say which of two artifacts is better on the images of DATA, and on what."""
+    from trainer import compare as comparing
+
+    _check_page(out)
+    run = _evaluator(data, split, operating_point, manifest)
+    found = comparing.compare(run(first), run(second), (_short(first), _short(second)))
     result = found.as_json()
     if out is not None:
         from trainer import plots, report
 
-        facts = report.facts(found.card, found.scores, found.data, f"{data}, {result['split']}")
-        out.write_text(report.page(facts, plots.Curves(found.scores, [])), encoding="utf-8")
+        models = dict(zip(found.names, (found.a.scores, found.b.scores), strict=True))
+        drawn = plots.draw_comparison(models, found.differences)
+        replace_file(out, report.comparison_page(result, drawn, comparing.NAMES).encode())
     if as_json:
         print_json(result)
         return
-    table = Table("figure", "value", "95 % interval", title=f"{found.card.disease} {result['n']}")
-    for name in FIGURES:
-        one = result[name]
-        table.add_row(name, number(one["value"]), f"{number(one['low'])} - {number(one['high'])}")
-    shown.print(table)
-    shown.print(json.dumps(result["confusion"]))
-    shown.print(f"split {result['split']}, skipped {result['skipped']['count']}. {WARNING}")
+    show_comparison(result, shown)
+    shown.print(WARNING, highlight=False)
 
 
-FIGURES = (
-    "accuracy",
-    "balanced_accuracy",
-    "auc",
-    "sensitivity",
-    "specificity",
-    "sensitivity_at_specificity_88",
-    "ece",
-)
+def _evaluator(
+    data: Path, split: Split | None, operating_point: OperatingPointName, manifest: Path | None
+) -> Callable[[str], "Evaluation"]:
+    """What evaluates an artifact by its name, with a bar on standard error."""
+    from trainer import evaluate as evaluating
+    from trainer.progress import Bars
+
+    settings = read_settings()
+
+    def run(artifact: str) -> "Evaluation":
+        bars = Bars(told)
+        with bars.shown():
+            return evaluating.evaluate(
+                evaluating.find_artifact(artifact, settings),
+                data,
+                settings,
+                split=split,
+                operating_point=operating_point,
+                manifest=manifest,
+                progress=bars.files,
+            )
+
+    return run
+
+
+def _check_page(out: Path | None) -> None:
+    """Before the work is done, not after it."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise TrainerRefused(f"{out} cannot be written: name a file in a folder that exists.")
+
+
+def _short(artifact: str) -> str:
+    """A folder by its last two names; other names as they are."""
+    return "/".join(Path(artifact).parts[-2:])
