@@ -24,6 +24,7 @@ from trainer.candidate import RunRecord, file_record
 from trainer.data import DataSet, Example, read_dataset
 from trainer.engine import Floats as Images
 from trainer.engine import Network, compile_ir, keras_network, load_keras
+from trainer.explain import explain
 from trainer.metrics import Scores, figures
 from trainer.pixels import PixelStore
 from trainer.refusals import ArtifactMissing, ParityRefused, TrainerRefused
@@ -122,7 +123,7 @@ def _finish(
     card = candidate.card
     golden = _golden(candidate, keras_network(reference), network)
     checks = {}
-    validation = _validation(card, run, settings)
+    validation = find_validation(card, run, settings)
     if validation is None:
         log("The run's validation images are not there: no lower precision is allowed.")
     else:
@@ -130,6 +131,7 @@ def _finish(
         store, examples = validation
         low = compile_ir(xml.read_bytes(), weights.read_bytes(), "bf16")
         checks["bf16"] = compare(card, examples, store.inputs(examples), network, low)
+    explanation = explain(card, reference, xml.read_bytes(), weights.read_bytes(), validation, log)
     return card.model_copy(
         update={
             "version": version,
@@ -139,6 +141,7 @@ def _finish(
             ),
             "golden": golden,
             "precisions": checks,
+            "explanation": explanation,
         }
     )
 
@@ -172,7 +175,7 @@ def _golden(
     )
 
 
-def _validation(
+def find_validation(
     card: Card, run: Path, settings: Settings
 ) -> tuple[PixelStore, tuple[Example, ...]] | None:
     """The images that calibrated the candidate, if they are still where they were."""

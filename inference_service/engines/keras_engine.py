@@ -50,10 +50,10 @@ class KerasEngine:
         self.explains = card is not None and card.explanation is not None
         if card is not None and card.explanation is not None:
             try:
-                maps = self._model.get_layer(card.explanation.layer).output
-                self._trunk = keras.Model(self._model.inputs, maps)
-                self._head = keras.Model(maps, self._model.outputs)
-            except ValueError as error:
+                maps = _tensor_of(self._model, card.explanation.layer)
+                self._trunk = keras.Model(self._model.inputs[0], maps)
+                self._head = keras.Model(maps, self._model.outputs[0])
+            except (StopIteration, ValueError) as error:
                 raise ArtifactRefused(
                     cause=f"the model cannot be cut at {card.explanation.layer}"
                 ) from error
@@ -73,12 +73,23 @@ class KerasEngine:
             return hirescam(lambda batch: as_logits(self._run(self._head, batch), card), maps)
 
     def _run(self, model: Any, batch: Floats) -> Floats:
-        return np.array(self._to_numpy(_first(model(batch, training=False))), np.float32)
+        return np.array(self._to_numpy(model(batch, training=False)), np.float32)
 
     def close(self) -> None:
         """Forget the model."""
         self._model = self._trunk = self._head = None
 
 
-def _first(outputs: Any) -> Any:
-    return outputs[0] if isinstance(outputs, list | tuple) else outputs
+def _tensor_of(model: Any, layer: str) -> Any:
+    """The tensor that a layer makes in this model; StopIteration where there is no such layer.
+
+    A layer's own `output` is another tensor where the layer is a whole network.
+    """
+    waiting, seen = list(model.outputs), []
+    while waiting:
+        tensor = waiting.pop(0)
+        seen.append(tensor)
+        history = tensor._keras_history
+        node = history.operation._inbound_nodes[history.node_index]
+        waiting += [one for one in node.input_tensors if all(one is not old for old in seen)]
+    return next(one for one in seen if one._keras_history.operation.name == layer)
