@@ -98,7 +98,6 @@ def find_node(xml: bytes, weights: bytes, inputs: Floats, maps: Floats) -> Node 
         (operation, shape == [channels, height, width])
         for operation in model.get_ordered_ops()
         if operation.get_type_name() not in {"Parameter", "Constant", "Result"}
-        and operation.get_output_size() == 1
         and (shape := _shape(operation)) in ([channels, height, width], [height, width, channels])
         and names.count(operation.get_friendly_name()) == 1
         and _every_path(model, operation)
