@@ -97,7 +97,7 @@ class Explainer:
         self._metrics = metrics
         self._pipeline = pipeline
         self._lock = threading.Lock()
-        self._earlier: OrderedDict[str, LiveModel] = OrderedDict()
+        self._earlier: OrderedDict[tuple[str, str], LiveModel] = OrderedDict()
 
     async def heatmap(self, prediction: Prediction, class_id: str, image: bytes) -> Heatmap:
         """The heatmap of a class that `chosen_class` chose.
@@ -160,7 +160,8 @@ class Explainer:
             VersionGone: it is not there, is another one, or does not pass its checks.
         """
         reference = prediction.artifact
-        found = self._earlier.get(reference.digest)
+        key = (reference.version, reference.digest)
+        found = self._earlier.get(key)
         if found is None:
             disease = self._models.diseases.get(prediction.disease)
             if disease is None:
@@ -177,6 +178,6 @@ class Explainer:
             log.info("earlier model", disease=disease.id, version=reference.version)
             while len(self._earlier) >= MOST_EARLIER:
                 self._earlier.popitem(last=False)[1].engine.close()
-            self._earlier[reference.digest] = found
-        self._earlier.move_to_end(reference.digest)
+            self._earlier[key] = found
+        self._earlier.move_to_end(key)
         return found

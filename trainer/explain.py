@@ -18,24 +18,31 @@ from diagnosis.judgement import as_logits, probabilities
 from trainer import explain_checks as checks
 from trainer.data import Example
 from trainer.engine import Network, compile_ir, load_keras
-from trainer.maps import Cut, cut_graph, cut_keras, find_layers, find_node, layers_of_head
+from trainer.maps import (
+    Cut,
+    by_gradients,
+    cut_graph,
+    cut_keras,
+    find_layers,
+    find_node,
+    layers_of_head,
+)
 from trainer.pixels import PixelStore
-from trainer.refusals import ArtifactMissing
+from trainer.refusals import ArtifactMissing, TrainerRefused
 from trainer.runtime import keras
 
 Log = Callable[[str], None]
 
 #: Images of a class: for deletion, for repeatability, and for randomised weights.
 MOST_IMAGES, REPEATED_IMAGES, RANDOMISED_IMAGES = 40, 20, 10
-#: All classes together get no more than this, so that seven take no longer than two.
-MOST_IN_ALL = 160
+#: All classes together get no more than about these, so that seven take little longer than two.
+MOST_IN_ALL, REPEATED_IN_ALL, RANDOMISED_IN_ALL = 160, 60, 40
 #: Networks of more classes get no heatmaps: their report card would never be read.
 MOST_CLASSES = 20
-RANDOMISED_IN_ALL = 40
 #: Random weights of each stage; one draw alone may be like or unlike by luck.
 RANDOM_DRAWS = 5
-#: Attributions by images, for each draw of the random weights.
-Stage = list[list[Floats]]
+#: Attributions (images, height, width, classes) for each draw of the random weights.
+Stage = list[Floats]
 LIMITS = HeatmapLimits(
     fewest_images=10, largest_randomised=0.5, smallest_repeated=0.7, smallest_deletion=0.0
 )
@@ -81,7 +88,10 @@ def explain_run(
 
     Raises:
         ArtifactMissing: the artifact has no converted graph.
+        TrainerRefused: Keras does not run on TensorFlow, whose gradients are needed.
     """
+    if keras().backend.backend() != "tensorflow":
+        raise TrainerRefused("Heatmaps are measured with TensorFlow: unset KERAS_BACKEND.")
     if artifact.ir_xml is None or artifact.ir_bin is None:
         raise ArtifactMissing("Heatmaps are measured on the converted graph: publish it first.")
     reference = load_keras(artifact.keras)
@@ -222,7 +232,8 @@ def _check(
         for number in shown
     ]
     repeated = []
-    for number in shown[:REPEATED_IMAGES]:
+    again = shown[: min(REPEATED_IMAGES, max(10, REPEATED_IN_ALL // len(network.card.classes)))]
+    for number in again:
         stored = network.store.stored(examples[number])
         repeated.append(
             float(
@@ -244,7 +255,7 @@ def _check(
     check = HeatmapCheck(
         images=len(shown),
         randomised=max((one for one in measured if one), key=lambda one: one.value, default=None),
-        repeated=checks.mean_interval(repeated, [groups[one] for one in shown[:REPEATED_IMAGES]]),
+        repeated=checks.mean_interval(repeated, [groups[one] for one in again]),
         deletion=checks.mean_interval(lost, [groups[one] for one in shown]),
         passed=False,
     )
@@ -296,7 +307,6 @@ def _randomised(
     most = min(RANDOMISED_IMAGES, max(4, RANDOMISED_IN_ALL // len(own)))
     inputs = {name: network.store.inputs(some[:most]) for name, some in own.items() if some}
     found: dict[str, list[Stage]] = {name: [] for name in inputs}
-    cut = cut_keras(model, layer)
     for number, stage in enumerate((head, head + trunk[len(trunk) // 2 :], weighted)):
         drawn: dict[str, Stage] = {name: [] for name in inputs}
         for draw in range(RANDOM_DRAWS):
@@ -306,9 +316,7 @@ def _randomised(
                     checks.randomise(whole[one.name], random) if one in stage else whole[one.name]
                 )
             for name, batch in inputs.items():
-                drawn[name].append(
-                    [attributions(cut, network.card, maps) for maps in cut.trunk(batch)]
-                )
+                drawn[name].append(by_gradients(model, layer, network.card, batch))
         for name, stage_of_class in drawn.items():
             found[name].append(stage_of_class)
     return found

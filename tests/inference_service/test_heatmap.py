@@ -156,23 +156,21 @@ async def test_a_version_that_is_gone_says_so(live: Live) -> None:
 async def test_few_earlier_models_stay_loaded(live: Live, artifacts: Path, tmp_path: Path) -> None:
     registry = Registry(live.service.settings.registry_dir)
     base = Prediction.model_validate((await live.read(BRIGHT)).json())
-    source = artifacts / DISEASE / "1"
-    digests = []
     for version in ("3", "4", "5"):
-        folder = variant(source, tmp_path / version, version=version)
-        # Another artifact in all but its answers.
-        changed = (folder / "model.keras").read_bytes()
-        registry.publish(folder)
-        digests.append(open_artifact(registry.folder(DISEASE, version)).digest)
-        assert changed
+        registry.publish(variant(artifacts / DISEASE / "1", tmp_path / version, version=version))
+    digest = open_artifact(registry.folder(DISEASE, "3")).digest
     explainer = live.service.explainer
-    for number, version in enumerate(("3", "4", "5")):
-        artifact = base.artifact.model_copy(update={"version": version, "digest": digests[number]})
+    image = live.service.images.get(base.image.digest)
+    assert image is not None
+    loaded = []
+    for version in ("3", "4", "3", "5", "3"):
+        artifact = base.artifact.model_copy(update={"version": version, "digest": digest})
         asked = base.model_copy(update={"artifact": artifact})
-        image = live.service.images.get(base.image.digest)
-        assert image is not None
         assert (await explainer.heatmap(asked, "pneumonia", image)).maximum > 0
-        assert len(explainer._earlier) <= MOST_EARLIER
+        loaded.append([key[0] for key in explainer._earlier])
+    # The one that was asked for longest ago goes.
+    assert loaded[-2:] == [["3", "5"], ["5", "3"]]
+    assert max(map(len, loaded)) == MOST_EARLIER
 
 
 async def test_an_artifact_whose_card_names_another_node_is_refused(
