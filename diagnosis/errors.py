@@ -19,6 +19,8 @@ SightlineError
 │   │   └── MissingImage              missing-image
 │   ├── UnknownDisease                unknown-disease
 │   ├── UnknownPrediction             unknown-prediction
+│   ├── NoHeatmap                     no-heatmap (of this reading, or of this class)
+│   ├── VersionGone                   version-gone (the artifact that answered is not there)
 │   ├── NoSuchResource                not-found
 │   └── MethodNotAllowed              method-not-allowed
 ├── ModelUnavailable                  no-live-model (409: somebody has to act)
@@ -233,6 +235,29 @@ class UnknownPrediction(InputRefused):
     title = "There is no such reading"
     default_detail = "There is no reading under this address; it may have been deleted."
     default_remedy = "The history lists the readings that are kept."
+
+
+class NoHeatmap(InputRefused):
+    """There is no heatmap of this reading or of this class, and there never will be."""
+
+    code = "no-heatmap"
+    status = 404
+    title = "There is no heatmap for this"
+    default_detail = "There is no heatmap of this class for this reading."
+    default_remedy = "The reading's `heatmap_classes` lists the classes that have one."
+
+
+class VersionGone(InputRefused):
+    """The artifact that made a reading is not in the registry any more, or cannot be used."""
+
+    code = "version-gone"
+    status = 409
+    title = "The model that made this reading is not there any more"
+    default_detail = (
+        "A heatmap is made by the very model that read the image, and that version"
+        " is not in the registry any more or did not pass its checks."
+    )
+    default_remedy = "Send the image again: the reading by the model of today has its own heatmaps."
 
 
 class NoSuchResource(InputRefused):

@@ -81,10 +81,12 @@ class CentreCrop(Step):
     op: Literal["centre_crop"] = "centre_crop"
     fraction: Annotated[float, Field(gt=0, le=1)]
 
+    def cut_away(self, side: int) -> int:
+        """Pixels that are cut from each end of a side of so many."""
+        return min(round(side * (1 - self.fraction) / 2), (side - 1) // 2)
+
     def apply(self, pixels: Array) -> Array:
-        top, left = (
-            min(round(side * (1 - self.fraction) / 2), (side - 1) // 2) for side in pixels.shape[:2]
-        )
+        top, left = (self.cut_away(side) for side in pixels.shape[:2])
         return pixels[top : pixels.shape[0] - top, left : pixels.shape[1] - left]
 
 
@@ -258,6 +260,31 @@ class Preprocessing(BaseModel):
             math.ceil(first.factor * side / kept) for side in (resize.width, resize.height)
         )
         return width, height
+
+    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The part of an image that the network sees, as shares of its sides.
+
+        Args:
+            width: of the array that `apply` gets, in pixels.
+            height: of the array that `apply` gets, in pixels.
+
+        Returns:
+            left, top, right and bottom from 0 to 1; the array of `apply` is this part, stretched.
+        """
+        sides = [width, height]
+        box = [(0.0, 1.0), (0.0, 1.0)]
+        for step in self.steps:
+            if isinstance(step, Resize):
+                sides = [step.width, step.height]
+            elif isinstance(step, CentreCrop):
+                for axis, side in enumerate(sides):
+                    cut = step.cut_away(side)
+                    low, high = box[axis]
+                    share = (high - low) * cut / side
+                    box[axis] = (low + share, high - share)
+                    sides[axis] = side - 2 * cut
+        (left, right), (top, bottom) = box
+        return left, top, right, bottom
 
     def apply(self, pixels: Array) -> NDArray[np.float32]:
         """Turn an image into the network's input.

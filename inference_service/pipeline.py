@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -20,12 +21,17 @@ from diagnosis.telemetry import Metrics
 from inference_service.models import Models
 from inference_service.reading import choose_point, compose
 
+#: Of what is no reading and waits for a thread; one more is refused.
+MOST_ASIDE = 8
+
+T = TypeVar("T")
+
 
 class Place:
     """A place among the readings that may be at work; given back when its work has ended."""
 
     def __init__(self) -> None:
-        self.work: asyncio.Future[tuple[Prediction, bytes]] | None = None
+        self.work: asyncio.Future[Any] | None = None
 
 
 class Pipeline:
@@ -56,8 +62,12 @@ class Pipeline:
         self._results = results
         self._images = images
         self._metrics = metrics
+        self._threads = threads
         self._places = threads + max_waiting
         self._taken = 0
+        self._given_back = asyncio.Event()
+        self._asides = 0
+        self._one_aside = asyncio.Semaphore(1)
         self._deadline = deadline_seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reading")
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -88,6 +98,46 @@ class Pipeline:
 
     def _give_back(self) -> None:
         self._taken -= 1
+        self._given_back.set()
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Do something that is no reading in a reading's thread: one at a time, readings first.
+
+        It begins only while a thread has nothing to do, and then takes that thread's place.
+
+        Args:
+            work: what to do; it should take no longer than a few seconds.
+
+        Raises:
+            Overloaded: too many wait already, or readings left no thread free by the deadline.
+        """
+        if self._asides >= MOST_ASIDE:
+            raise Overloaded
+        self._asides += 1
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await self._alone(work)
+        except TimeoutError as error:
+            raise Overloaded(cause="no thread was free for it by its deadline") from error
+        finally:
+            self._asides -= 1
+
+    async def _alone(self, work: Callable[[], T]) -> T:
+        await self._one_aside.acquire()
+        begun = False
+        try:
+            while self._taken >= self._threads:
+                self._given_back.clear()
+                await self._given_back.wait()
+            with self.place() as place:
+                done = asyncio.get_running_loop().run_in_executor(self._pool, work)
+                place.work, begun = done, True
+                # Whoever gives up waiting does not stop the thread: the next one waits for it.
+                done.add_done_callback(lambda _: self._one_aside.release())
+                return await asyncio.shield(done)
+        finally:
+            if not begun:
+                self._one_aside.release()
 
     async def read(
         self,

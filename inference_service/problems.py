@@ -117,8 +117,8 @@ def install_handlers(app: FastAPI, metrics: Metrics, routes: Sequence[BaseRoute]
 class Guard:
     """ASGI middleware: the last resort for what nobody expected, and the headers of every answer.
 
-    Answers are about patients, so nothing on the way may keep them, and a browser takes a kept
-    image for the type it was sent as.
+    Answers are about patients, so nothing on the way may keep them, unless the endpoint says for
+    itself what a browser may do; and a browser takes an image for the type it was sent as.
     """
 
     HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
@@ -137,7 +137,10 @@ class Guard:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message.get("headers", ()), *self.HEADERS]
+                own = list(message.get("headers", ()))
+                named = {name.lower() for name, _ in own}
+                missing = [one for one in self.HEADERS if one[0] not in named]
+                message["headers"] = [*own, *missing]
             await send(message)
 
         try:

@@ -85,6 +85,7 @@ def compose(
         operating_point=None
         if point is None or card.finding is None
         else _read_point(point, card.finding, names[card.finding], by_class[card.finding]),
+        heatmap_classes=card.heatmap_classes if model.engine.explains else (),
         notices=notices(disease, card, image),
         timings_ms=dict(timings_ms),
         created_by=created_by,

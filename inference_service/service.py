@@ -14,6 +14,7 @@ from diagnosis.errors import StoreUnavailable
 from diagnosis.image_store import FolderImageStore
 from diagnosis.results import ResultStore, connect
 from diagnosis.telemetry import Metrics
+from inference_service.explaining import Explainer
 from inference_service.loading import loader
 from inference_service.models import Models
 from inference_service.pipeline import Pipeline
@@ -43,7 +44,8 @@ class Service:
             if settings.catalogue_dir is None
             else load_catalogue(settings.catalogue_dir)
         )
-        self.models = Models(self.registry, diseases, loader(settings), self.metrics)
+        load = loader(settings)
+        self.models = Models(self.registry, diseases, load, self.metrics)
         self.pipeline = Pipeline(
             self.models,
             self.results,
@@ -53,6 +55,7 @@ class Service:
             max_waiting=settings.max_waiting,
             deadline_seconds=settings.deadline_seconds,
         )
+        self.explainer = Explainer(self.models, self.registry, load, self.metrics, self.pipeline)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -68,6 +71,7 @@ class Service:
         """Stop watching, let the readings at work end, and close everything."""
         await end_tasks(self._tasks)
         await asyncio.to_thread(self.pipeline.close)
+        self.explainer.close()
         self.models.close()
         await self.results.close()
 

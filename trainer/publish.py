@@ -22,6 +22,7 @@ from diagnosis.judgement import probabilities
 from trainer import report
 from trainer.candidate import file_record
 from trainer.engine import Network, compile_ir, keras_network, load_keras
+from trainer.explain import explain
 from trainer.half import half_precision
 from trainer.precision import Validation, check_storage, compare, validation_of
 from trainer.refusals import ArtifactMissing, ParityRefused, TrainerRefused
@@ -101,6 +102,14 @@ def publish(
                 "golden": golden,
                 "precisions": _precisions(candidate.card, validation, folder, network, log),
                 "half_precision_storage": storage,
+                "explanation": explain(
+                    candidate.card,
+                    reference,
+                    xml.read_bytes(),
+                    weights.read_bytes(),
+                    validation,
+                    log,
+                ),
             }
         )
         (folder / "card.json").write_bytes(card.to_json())

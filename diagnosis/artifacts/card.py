@@ -171,6 +171,74 @@ class PrecisionCheck(Record):
     auc_change: float
 
 
+class HeatmapLimits(Record):
+    """What the heatmaps of a class have to reach before they are shown."""
+
+    fewest_images: int
+    largest_randomised: float
+    """Of the mean rank correlation with the heatmap of a network with random weights."""
+    smallest_repeated: float
+    """Of the mean rank correlation with the heatmap of a slightly altered copy."""
+    smallest_deletion: float
+    """Of the low end of the interval of how much faster deleting what it points at works."""
+
+    def met(self, check: "HeatmapCheck") -> bool:
+        """Whether all figures are there and inside the limits."""
+        figures = (check.randomised, check.repeated, check.deletion)
+        if check.images < self.fewest_images or any(one is None for one in figures):
+            return False
+        randomised, repeated, deletion = (one for one in figures if one is not None)
+        return (
+            randomised.value <= self.largest_randomised
+            and repeated.value >= self.smallest_repeated
+            and deletion.low > self.smallest_deletion
+        )
+
+
+class HeatmapCheck(Record):
+    """The report card of one class's heatmaps; a figure is missing where it was not measurable."""
+
+    images: Annotated[int, Field(ge=0)]
+    """Validation images of the class that were used."""
+    randomised: Interval | None = None
+    """Mean rank correlation with the heatmap after the weights were randomised from the top down
+    (Adebayo et al. 2018), at the stage where it is highest; near 1: the heatmap shows the image
+    and not what the network learned."""
+    repeated: Interval | None = None
+    """Mean rank correlation with the heatmaps of copies with noise, JPEG or a shift of 2 pixels."""
+    deletion: Interval | None = None
+    """Mean probability lost when the hottest locations are deleted, beyond what deleting random
+    ones loses (Petsiuk et al. 2018)."""
+    passed: bool
+
+
+class Explanation(Record):
+    """How heatmaps are made of this artifact, and for which classes they may be shown."""
+
+    method: Literal["hirescam"] = "hirescam"
+    layer: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """Layer of the `.keras` whose output are the maps; every path to the logits goes through it."""
+    node: Annotated[str, StringConstraints(min_length=1, max_length=400)]
+    """The node of the IR with the same values."""
+    channels_first: bool
+    """Whether the IR has the maps as (channels, height, width)."""
+    height: Annotated[int, Field(ge=1, le=64)]
+    width: Annotated[int, Field(ge=1, le=64)]
+    """Locations of the maps."""
+    measured_on: Sentence
+    limits: HeatmapLimits
+    classes: dict[Slug, HeatmapCheck]
+
+    @model_validator(mode="after")
+    def _verdicts_follow_the_figures(self) -> Self:
+        for name, check in self.classes.items():
+            if check.passed != self.limits.met(check):
+                raise ValueError(
+                    f"the verdict on the heatmaps of {name} is not what the limits say"
+                )
+        return self
+
+
 class DemoImage(Record):
     """A synthetic image sampled from a small generative model; it shows no patient."""
 
@@ -218,6 +286,8 @@ class Card(Record):
     """Lower precisions that were compared with f32; one that is not here is not used."""
     half_precision_storage: PrecisionCheck | None = None
     """What storing the weights in half precision changed; None where they are stored whole."""
+    explanation: Explanation | None = None
+    """How heatmaps are made; None where they are not."""
     demo_images: tuple[DemoImage, ...] = ()
     golden: tuple[GoldenOutput, ...] = ()
     limitations: tuple[Sentence, ...] = ()
@@ -242,6 +312,8 @@ class Card(Record):
             raise ValueError("the preprocessing does not make an array of the input's shape")
         if any(len(golden.logits) != len(ids) for golden in self.golden):
             raise ValueError("a golden output has not one figure a class")
+        if self.explanation is not None and set(self.explanation.classes) != set(ids):
+            raise ValueError("the explanation's report cards are not one a class")
         if any(demo.class_id not in ids for demo in self.demo_images):
             raise ValueError("a demo image is of a class that the card does not have")
         return self
@@ -252,6 +324,13 @@ class Card(Record):
             if point.name == name:
                 return point
         raise KeyError(name)
+
+    @property
+    def heatmap_classes(self) -> tuple[str, ...]:
+        """The classes whose heatmaps passed their checks, in the order of the outputs."""
+        if self.explanation is None:
+            return ()
+        return tuple(one.id for one in self.classes if self.explanation.classes[one.id].passed)
 
     def to_json(self) -> bytes:
         """The bytes of `card.json`: indented, in the order of the fields, sealed."""

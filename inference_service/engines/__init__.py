@@ -34,6 +34,22 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def explains(self) -> bool:
+        """Whether `explain` can be called: the card says how, and the model is the one it means."""
+        ...
+
+    def explain(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How much each location of the last maps speaks for each class; always in f32.
+
+        Args:
+            array: of one image, float32, shape (height, width, channels).
+
+        Returns:
+            float32, shape (map height, map width, classes), in logits; see `diagnosis.heatmap`.
+        """
+        ...
+
     def close(self) -> None:
         """Give the memory back. Nothing may be in flight, and nothing follows."""
         ...
@@ -65,7 +81,7 @@ def make_engine(
     if name == "keras":
         from inference_service.engines.keras_engine import KerasEngine
 
-        return KerasEngine(artifact.keras)
+        return KerasEngine(artifact.keras, card=artifact.card)
     from inference_service.engines.conversion import intermediate_representation
     from inference_service.engines.openvino_engine import OpenVinoEngine
 
@@ -74,4 +90,12 @@ def make_engine(
     )
     check = artifact.card.precisions.get(precision)
     allowed: Precision = precision if check is not None and check.allowed else "f32"
-    return OpenVinoEngine(xml, weights, card=artifact.card, precision=allowed, threads=threads)
+    return OpenVinoEngine(
+        xml,
+        weights,
+        card=artifact.card,
+        precision=allowed,
+        threads=threads,
+        # A graph that was made here has other names than the one that the card was written for.
+        shipped=artifact.ir_xml is not None,
+    )

@@ -13,16 +13,19 @@ from diagnosis.errors import (
     MissingImage,
     ModelRefused,
     ModelUnavailable,
+    NoHeatmap,
     NoSuchResource,
     Overloaded,
     ServiceUnavailable,
     StoreUnavailable,
     UnknownDisease,
     UnknownPrediction,
+    VersionGone,
 )
 from diagnosis.results import MAX_PAGE
+from inference_service.explaining import chosen_class, tag
 from inference_service.problems import FieldRefused, documented
-from inference_service.service import ServiceDependency
+from inference_service.service import Service, ServiceDependency
 from inference_service.uploads import REQUEST_BODY, Upload, read_upload, text_field
 
 #: Who sees and makes readings, until somebody at the door says who is asking.
@@ -148,6 +151,81 @@ async def get_prediction(prediction_id: UUID, service: ServiceDependency) -> Pre
 async def get_prediction_image(prediction_id: UUID, service: ServiceDependency) -> Response:
     """The image of a reading, as long as it is kept."""
     prediction = await get_prediction(prediction_id, service)
+    return Response(await kept_image(prediction, service), media_type=prediction.image.media_type)
+
+
+@router.get(
+    "/predictions/{prediction_id}/heatmap",
+    operation_id="getPredictionHeatmap",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A PNG with transparency to lay over the image: it has the image's ratio"
+            " and colours only the part that the model saw. It shows what speaks for the class, as"
+            " a share of the strongest location; a heatmap is no finding.",
+            "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            "headers": {
+                "ETag": {
+                    "description": "The same as long as model, image and class are.",
+                    "schema": {"type": "string"},
+                },
+                "Sightline-Heatmap-Class": {
+                    "description": "The class that it explains.",
+                    "schema": {"type": "string"},
+                },
+                "Sightline-Heatmap-Maximum": {
+                    "description": "Logits that the strongest location adds to the class, above the"
+                    " mean of all classes: what the last colour stands for. 0 where nothing speaks"
+                    " for the class; then the picture is empty.",
+                    "schema": {"type": "number", "minimum": 0},
+                },
+            },
+        },
+        304: {"description": "The heatmap that `If-None-Match` names is still the right one."},
+        **documented(
+            UnknownPrediction,
+            NoSuchResource,
+            NoHeatmap,
+            VersionGone,
+            InvalidRequest,
+            StoreUnavailable,
+            Overloaded,
+        ),
+    },
+)
+async def get_prediction_heatmap(
+    prediction_id: UUID,
+    request: Request,
+    service: ServiceDependency,
+    class_id: Annotated[
+        Slug | None,
+        Query(
+            alias="class",
+            description="One of the reading's `heatmap_classes`. By default the class that the"
+            " answer is about: the finding where it counts as positive, else the most probable.",
+        ),
+    ] = None,
+) -> Response:
+    """Where the model looked, made again from the kept image by the model that read it."""
+    prediction = await get_prediction(prediction_id, service)
+    name = chosen_class(prediction, class_id)
+    image = await kept_image(prediction, service)
+    # Kept by the browser that asked, and asked for again each time: a deleted reading has none.
+    headers = {"ETag": tag(prediction, name), "Cache-Control": "private, no-cache"}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    made = await service.explainer.heatmap(prediction, name, image)
+    headers["Sightline-Heatmap-Class"] = name
+    headers["Sightline-Heatmap-Maximum"] = f"{made.maximum:.4g}"
+    return Response(made.png, headers=headers, media_type="image/png")
+
+
+async def kept_image(prediction: Prediction, service: Service) -> bytes:
+    """The kept image of a reading.
+
+    Raises:
+        NoSuchResource: it is not kept any more.
+    """
     data = await asyncio.to_thread(service.images.get, prediction.image.digest)
     if data is None:
         raise NoSuchResource(
@@ -155,7 +233,7 @@ async def get_prediction_image(prediction_id: UUID, service: ServiceDependency) 
             f" images are kept for {service.settings.image_retention_days:g} days.",
             remedy="The reading itself stays. To read the image again, send it again.",
         )
-    return Response(data, media_type=prediction.image.media_type)
+    return data
 
 
 @router.delete(

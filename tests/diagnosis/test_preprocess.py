@@ -254,3 +254,33 @@ def test_any_image_gives_finite_floats_of_the_specs_shape(
     assert np.isfinite(array).all()
     np.testing.assert_array_equal(spec.apply(pixels), array)
     np.testing.assert_array_equal(pixels, copy)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (Greyscale(), Resize(width=40, height=30)),
+        (Greyscale(), CentreCrop(fraction=0.8), Resize(width=40, height=30)),
+        (CentreCrop(fraction=0.9), Greyscale(), Resize(width=64, height=64), Scale(divisor=1)),
+        (
+            Greyscale(),
+            CentreCrop(fraction=0.9),
+            Resize(width=60, height=50),
+            CentreCrop(fraction=0.5),
+            Resize(width=20, height=30),
+        ),
+    ],
+)
+def test_what_is_seen_of_an_image_is_where_its_pixels_come_from(steps: tuple[Any, ...]) -> None:
+    """An image that holds its own coordinates tells where each pixel of the array was."""
+    spec = Preprocessing(name="coordinates", steps=steps)
+    height, width = 301, 203
+    left, top, right, bottom = spec.seen(width, height)
+    for axis, (low, high, side) in enumerate([(top, bottom, height), (left, right, width)]):
+        along = (np.arange(side) + 0.5) / side * 65535
+        pixels = np.broadcast_to(along[:, np.newaxis] if axis == 0 else along, (height, width))
+        array = spec.apply(pixels.astype(np.uint16))[..., 0] * 257 / 65535
+        found = array.mean(axis=1 - axis)
+        expected = low + (high - low) * (np.arange(len(found)) + 0.5) / len(found)
+        # At the ends the filter has less to average over.
+        np.testing.assert_allclose(found[1:-1], expected[1:-1], atol=0.004)

@@ -13,9 +13,11 @@ import numpy as np
 from diagnosis.artifacts.card import (
     Card,
     DemoImage,
+    Explanation,
     FileRecord,
     Files,
     GoldenOutput,
+    HeatmapCheck,
     OperatingPoint,
 )
 from diagnosis.contracts import Interval
@@ -30,6 +32,7 @@ from tests.fixtures.artifacts import (
     to_ir,
 )
 from tests.inference_service.pictures import picture, png
+from trainer.explain import LIMITS, locate
 
 DEMOS = {"demo-dark.png": ("normal", 60), "demo-bright.png": ("pneumonia", 170)}
 POINTS = (("rule_out", 0.2, 0.97, 0.8), ("balanced", 0.43, 0.94, 0.9))
@@ -66,6 +69,8 @@ def build(folder: Path, version: str) -> None:
     contents = {"model.keras": save_model(model), "model.xml": xml, "model.bin": weights}
     for name, content in contents.items():
         (folder / name).write_bytes(content)
+    card = Card.from_json((folder / "card.json").read_bytes())
+    explanation = explained(locate(card, model, xml, weights))
     records = [
         FileRecord(name=name, digest=digest(content), bytes=len(content))
         for name, content in contents.items()
@@ -92,6 +97,7 @@ def build(folder: Path, version: str) -> None:
                 "files": Files(keras=records[0], ir_xml=records[1], ir_bin=records[2]),
                 "demo_images": tuple(demos),
                 "golden": tuple(golden),
+                "explanation": explanation,
                 "operating_points": tuple(
                     OperatingPoint(
                         name=name,
@@ -106,6 +112,21 @@ def build(folder: Path, version: str) -> None:
         )
 
     change_card(folder, change)
+
+
+def explained(found: Explanation | None) -> Explanation:
+    """As if the heatmaps of pneumonia had passed their checks and those of normal had not."""
+    assert found is not None
+    good = HeatmapCheck(
+        images=20,
+        randomised=figure(0.1),
+        repeated=figure(0.9),
+        deletion=figure(0.2),
+        passed=True,
+    )
+    assert LIMITS.met(good)
+    classes = {"normal": HeatmapCheck(images=2, passed=False), "pneumonia": good}
+    return found.model_copy(update={"classes": classes})
 
 
 def figure(value: float) -> Interval:
