@@ -75,6 +75,7 @@ def assess(run: Run, fitted: Fitted, folder: Path) -> None:
         ),
         transfer=tuple(_transfer(run, one, temperature, threshold) for one in left_out),
         demos=_demos(run, built, train, temperature, folder),
+        data_record=run.data_record,
     )
     card = candidate.draft_card(run.disease, run.recipe, run.about, train, run.request.seed, parts)
     (folder / "card.json").write_bytes(card.to_json())

@@ -185,6 +185,7 @@ def _validation(
             catalogue()[card.disease],
             manifest=Path(record.manifest) if record.manifest else None,
             workers=settings.workers,
+            cache=settings.cache_dir,
         )
         wanted = set(record.val)
         store = PixelStore(settings.cache_dir, card.preprocessing, workers=settings.workers)
