@@ -1,7 +1,8 @@
 """What a data set's folder cannot say of itself: whom it shows, under which licence it stands.
 
-A TOML file, given with `--about` or lying as `about.toml` in DATA, fills the card's population,
-licence and limitations. Nothing is made up where there is none.
+A TOML file, given with `--about` or lying beside the data (`about.toml` in DATA, `x.about.toml`
+next to `x.npz`), fills the card's population, licence and limitations. Nothing is made up where
+there is none, and nothing is trained on data whose licence nobody states.
 """
 
 import re
@@ -12,9 +13,12 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from diagnosis.artifacts.card import Population, Sentence
+from trainer.data import beside
 from trainer.refusals import DataRefused
 
 NAME = "about.toml"
+#: Characters of a sentence on a card.
+_LONGEST = 2000
 
 
 def _compiles(text: str) -> str:
@@ -35,7 +39,7 @@ class About(BaseModel):
 
     dataset: Sentence
     """Its name, source and year."""
-    licence: Sentence = "Not stated: the licence of the training data is not known."
+    licence: Sentence | None = None
     """Of the artifact, with what the data's licence asks for."""
     population: Population = Field(
         default_factory=lambda: Population(description="Not described by the data set.")
@@ -45,14 +49,37 @@ class About(BaseModel):
     training; `--leave-families-out` measures without each."""
     limitations: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()
 
+    @property
+    def stated_licence(self) -> str:
+        """The licence as the card carries it."""
+        return self.licence or "Not stated."
+
+
+def licensed(about: About, data: Path, licence: str | None) -> About:
+    """The facts with the licence that `--licence` states, or their own.
+
+    Raises:
+        DataRefused: nobody states one; the sentence says how.
+    """
+    stated = (licence or about.licence or "").strip()
+    if not stated:
+        raise DataRefused(
+            f"No licence is stated for {data}, and the card must carry one. Write licence = "
+            f'"..." into {beside(data, NAME)}, name a file that states it with --about, or say it '
+            'with --licence "...".'
+        )
+    if len(stated) > _LONGEST:
+        raise DataRefused(f"The licence has {len(stated)} characters, at most {_LONGEST}.")
+    return about.model_copy(update={"licence": stated})
+
 
 def read_about(data: Path, choice: Path | None) -> About:
-    """The facts from a file that was chosen, or from DATA's `about.toml`, or only the name.
+    """The facts from a file that was chosen, or from the one beside DATA, or only the name.
 
     Raises:
         DataRefused: the chosen file is missing or not valid.
     """
-    path = choice or data / NAME
+    path = choice or beside(data, NAME)
     if not path.is_file():
         if choice is not None:
             raise DataRefused(f"{choice} does not exist.")

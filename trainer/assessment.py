@@ -81,6 +81,7 @@ def assess(run: Run, fitted: Fitted, folder: Path) -> None:
         evaluation=found.record(measured.examples, f"{run.about.dataset}, {name} split"),
         transfer=tuple(_transfer(run, one, temperature, threshold) for one in left_out),
         demos=_demos(run, built, train, temperature, folder),
+        data_record=run.data_record,
     )
     recipe = run.recipe if built.pretrained else replace(run.recipe, backbone="")
     card = candidate.draft_card(run.disease, recipe, run.about, train, run.request.seed, parts)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,8 @@ class Parts:
     evaluation: Evaluation
     transfer: tuple[Evaluation, ...]
     demos: tuple[DemoImage, ...]
+    data_record: dict[str, str] = field(default_factory=dict)
+    """What is known of the data's state, for the training settings."""
 
 
 def draft_card(
@@ -148,7 +150,7 @@ def draft_card(
         created_at=now(),
         summary=f"{disease.name}: recipe {recipe.name}, {len(train.examples)} training images."
         f"{measured}",
-        licence=about.licence,
+        licence=about.stated_licence,
         files=Files(keras=parts.keras_file),
         classes=tuple(CardClass(id=one.id, name=one.name) for one in disease.classes),
         finding=disease.finding,
@@ -168,7 +170,7 @@ def draft_card(
             seed=seed,
             backbone=recipe.backbone,
             keras_version=str(keras().__version__),
-            settings=recipe.for_card(),
+            settings=recipe.for_card() | parts.data_record,
         ),
         evaluation=parts.evaluation,
         transfer=parts.transfer,

@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 
 app.command()(data.audit)
+app.command(name="sign-off")(data.sign_off)
 app.command()(training.train)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.compare)

@@ -1,13 +1,13 @@
 """A folder of class folders as a data set: which file is which class, split and group.
 
 DATA is a folder of class folders, the same inside `train`, `val` and `test`, or either with a
-`manifest.csv` that names `group_id`. Class folders are matched to the catalogue by id, name or
-alias, whatever their case.
+`manifest.csv` that names `group_id`; or a MedMNIST-style `.npz` file. Class folders are matched to
+the catalogue by id, name or alias, whatever their case.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from diagnosis.catalogue import Disease
 from trainer import manifest as manifests
+from trainer import npz
 from trainer.refusals import DataRefused
 
 Split = Literal["train", "val", "test"]
@@ -30,6 +31,8 @@ _SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
 }
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+#: What the trainer keeps beside the images.
+_OURS = {"about.toml", "signoff.json"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class DataSet:
     skipped: tuple[Skipped, ...] = ()
     has_groups: bool = False
     """True where a manifest names the groups; else each file is a group of its own."""
+    listing: str = ""
+    """Digest of the names, bytes, labels, splits and groups of all its files; see `listing_of`."""
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -110,7 +115,12 @@ class Found:
 
 
 def read_dataset(
-    root: Path, disease: Disease, *, manifest: Path | None = None, workers: int = 2
+    root: Path,
+    disease: Disease,
+    *,
+    manifest: Path | None = None,
+    workers: int = 2,
+    cache: Path | None = None,
 ) -> DataSet:
     """Find the files of a data set and match their folders to the disease's classes.
 
@@ -119,6 +129,7 @@ def read_dataset(
         disease: of the catalogue.
         manifest: read this one instead of looking for `manifest.csv` in DATA and above it.
         workers: threads that read the files for their digests.
+        cache: where a `.npz` file is unpacked to.
 
     Raises:
         DataRefused: the folder is missing or empty, a class folder or a label is unknown, or the
@@ -128,6 +139,7 @@ def read_dataset(
         raise DataRefused(
             f"{disease.id} takes its classes from its artifact; it has no class folders."
         )
+    root = folder_of(root, disease, cache)
     found, skipped, has_groups = find_files(root, manifest, disease)
     if not found:
         raise DataRefused(f"{root} holds no files in class folders. {_expected(disease)}")
@@ -148,7 +160,48 @@ def read_dataset(
                     one.path, match.id, digest, one.group or f"file {digest}", one.split, one.facts
                 )
             )
-    return DataSet(root, disease, tuple(examples), tuple(skipped), has_groups)
+    listing = listing_of(root, found, digests)
+    return DataSet(root, disease, tuple(examples), tuple(skipped), has_groups, listing)
+
+
+def folder_of(root: Path, disease: Disease | None, cache: Path | None) -> Path:
+    """DATA as a folder: itself, or where a `.npz` file was unpacked to in `cache`.
+
+    Raises:
+        DataRefused: neither, or a `.npz` file that cannot be used.
+    """
+    if cache is not None and root.suffix.lower() == ".npz" and root.is_file():
+        return npz.unpacked(root, disease, cache)
+    if not root.is_dir():
+        raise DataRefused(f"{root} is not a folder, nor a MedMNIST-style .npz file.")
+    return root
+
+
+def listing_of(root: Path, found: Sequence[Found], digests: Sequence[str]) -> str:
+    """`sha256:` and a digest over path, bytes, label, split and group of every file.
+
+    It is the same wherever the folder lies and changes when anything of that changes.
+    """
+    lines = sorted(
+        "\0".join([name_in(one.path, root), digest, one.label, one.split or "", one.group])
+        for one, digest in zip(found, digests, strict=True)
+    )
+    return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
+
+
+def name_in(path: Path, root: Path) -> str:
+    """The path as seen from DATA; whole where it lies elsewhere."""
+    for place in (root, root.resolve()):
+        if path.is_relative_to(place):
+            return str(path.relative_to(place))
+    return str(path)
+
+
+def beside(data: Path, name: str) -> Path:
+    """Where something about DATA is kept: `name` in a folder, `x.name` next to a file `x.npz`."""
+    if data.is_dir() or not data.suffix:
+        return data / name
+    return data.with_name(f"{data.stem}.{name}")
 
 
 def find_files(
@@ -159,8 +212,6 @@ def find_files(
     Raises:
         DataRefused: as `read_dataset`, but unknown labels are kept.
     """
-    if not root.is_dir():
-        raise DataRefused(f"{root} is not a folder.")
     if manifest is not None and not manifest.is_file():
         raise DataRefused(f"The manifest {manifest} does not exist.")
     chosen = manifest or manifests.find(root)
@@ -184,7 +235,7 @@ def find_files(
     skipped = [
         Skipped(path, "not-in-manifest")
         for path in _files(root.resolve())
-        if path not in named and path != chosen.resolve()
+        if path not in named and path != chosen.resolve() and path.name not in _OURS
     ]
     return found, skipped, any(row.group for row in rows)
 
@@ -238,7 +289,11 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _loose(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if one.is_file() and not _is_junk(one))
+    return sorted(
+        one
+        for one in folder.iterdir()
+        if one.is_file() and not _is_junk(one) and one.name not in _OURS
+    )
 
 
 def _files(folder: Path) -> list[Path]:

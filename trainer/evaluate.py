@@ -149,7 +149,9 @@ def evaluate(
     except SightlineError as error:
         raise TrainerRefused(f"{error.detail} {error.cause or ''}".strip()) from error
     threshold = _threshold(card, operating_point)
-    whole = read_dataset(root, disease, manifest=manifest, workers=settings.workers)
+    whole = read_dataset(
+        root, disease, manifest=manifest, workers=settings.workers, cache=settings.cache_dir
+    )
     chosen = _choose_split(whole, split)
     store = PixelStore(settings.cache_dir, card.preprocessing, workers=settings.workers)
     data = store.prepare(whole.of(chosen), progress)

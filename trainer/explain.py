@@ -27,6 +27,7 @@ from trainer.maps import (
     find_node,
     layers_of_head,
 )
+from trainer.pixels import PixelStore
 from trainer.precision import Validation
 from trainer.refusals import ArtifactMissing, TrainerRefused
 from trainer.runtime import keras

@@ -52,6 +52,7 @@ def validation_of(card: Card, run: Path, settings: Settings) -> Validation | Non
             catalogue()[card.disease],
             manifest=Path(record.manifest) if record.manifest else None,
             workers=settings.workers,
+            cache=settings.cache_dir,
         )
         wanted = set(record.val)
         store = PixelStore(settings.cache_dir, card.preprocessing, workers=settings.workers)

@@ -1,7 +1,7 @@
 """A training run: what was asked for, on which data, by which recipe, and who is told."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,14 @@ class Request:
     out: Path
     manifest: Path | None = None
     about: Path | None = None
+    licence: str | None = None
+    """States the licence where no facts do."""
+    sign_off: Path | None = None
+    """File of sign-offs, where it is not beside the data."""
+    allow_leakage: str | None = None
+    """The reason to train although the declared splits separate what belongs together."""
+    leave_copies_out: bool = False
+    """Leave training images out that another split holds too, or nearly so."""
     leave_families_out: bool = False
     weights: Path | None = None
     seed: int = 0
@@ -61,6 +69,8 @@ class Run:
     families: Families
     data: DataSet
     store: PixelStore
+    data_record: dict[str, str] = field(default_factory=dict)
+    """What the card says of the data's state: its listing and its sign-off."""
 
     @property
     def disease(self) -> Disease:

@@ -1,4 +1,4 @@
-"""Splits that never separate a group, and the refusal of those that do."""
+"""Splits that never separate a group, an image from its copy, or near duplicates."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -6,16 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from trainer.data import DataSet, Example, Split
-from trainer.refusals import DataRefused, LeakageRefused
+from trainer.leakage import refuse_leakage
+from trainer.perceptual import Pair
+from trainer.refusals import DataRefused
 
 SHARES: dict[Split, float] = {"train": 0.70, "val": 0.15, "test": 0.15}
 
 
-def linked_groups(examples: Sequence[Example]) -> list[str]:
-    """A name for each example such that two share it when a group or an identical file links them.
+def linked_groups(examples: Sequence[Example], alike: Sequence[Pair] = ()) -> list[str]:
+    """A name for each example such that two share it when anything links them.
 
-    Two patients with the same file in common are one unit: separating them would put that file
-    on both sides.
+    A group, an identical file or a near duplicate does. Two patients with the same file in common
+    are one unit: separating them would put that file on both sides.
     """
     parent: dict[str, str] = {}
 
@@ -26,50 +28,36 @@ def linked_groups(examples: Sequence[Example]) -> list[str]:
             name = parent[name]
         return name
 
-    for one in examples:
-        first, second = sorted((root(f"group {one.group}"), root(f"file {one.digest}")))
+    def link(one: str, other: str) -> None:
+        first, second = sorted((root(one), root(other)))
         parent[second] = first
+
+    for one in examples:
+        link(f"group {one.group}", f"file {one.digest}")
+    digest = {one.path: one.digest for one in examples}
+    for pair in alike:
+        if all(path in digest for path in pair):
+            link(*(f"file {digest[path]}" for path in pair))
     return [root(f"group {one.group}") for one in examples]
 
 
-def refuse_leakage(examples: Sequence[Example]) -> None:
-    """Check that no group and no identical file stands in two splits.
-
-    Raises:
-        LeakageRefused: names how many do, and one of them.
-    """
-    by_group: defaultdict[str, set[Split | None]] = defaultdict(set)
-    by_digest: defaultdict[str, list[Example]] = defaultdict(list)
-    for one in examples:
-        by_group[one.group].add(one.split)
-        by_digest[one.digest].append(one)
-    copies = sorted(
-        same[0].path.name for same in by_digest.values() if len({one.split for one in same}) > 1
-    )
-    straddling = sorted(name for name, splits in by_group.items() if len(splits) > 1)
-    if copies:
-        raise LeakageRefused(
-            f"{len(copies)} image(s) stand in two splits, for example {copies[0]!r}: the figures "
-            "would be measured on images the model was trained on. Remove the copies; `trainer "
-            "audit` lists them."
-        )
-    if straddling:
-        raise LeakageRefused(
-            f"{len(straddling)} group(s) stand in two splits, for example {straddling[0]!r}: the "
-            "figures would be measured on patients the model was trained on. Move each group to "
-            "one side; `trainer audit` lists them."
-        )
-
-
-def with_splits(data: DataSet, *, seed: int = 0) -> DataSet:
+def with_splits(
+    data: DataSet, *, seed: int = 0, alike: Sequence[Pair] = (), allow_leakage: bool = False
+) -> DataSet:
     """The data set with a split for every example, none of which separates a group.
 
     Declared splits are kept. Where there are none, groups are dealt 70 / 15 / 15 by class, in an
     order that depends on their names and the seed alone; where only a validation split is
     missing, it is dealt out of `train`.
 
+    Args:
+        data: the data set.
+        seed: of the order in which groups are dealt.
+        alike: near duplicates, which belong on one side.
+        allow_leakage: take declared splits that separate what belongs together.
+
     Raises:
-        LeakageRefused: the declared splits separate a group or identical images.
+        LeakageRefused: the declared splits separate a group, identical images or near duplicates.
         DataRefused: fewer than two classes, a class with fewer than two groups, splits declared
             for some files only, or no training split.
     """
@@ -82,19 +70,20 @@ def with_splits(data: DataSet, *, seed: int = 0) -> DataSet:
             f"{data.disease.id}."
         )
     if not data.splits:
-        dealt = _deal(examples, SHARES, seed)
+        dealt = _deal(examples, SHARES, seed, alike)
         return data.keep(
             replace(one, split=split) for one, split in zip(examples, dealt, strict=True)
         )
     loose = sum(one.split is None for one in examples)
     if loose:
         raise DataRefused(f"{loose} file(s) of {data.root} stand in no split while others do.")
-    refuse_leakage(examples)
+    if not allow_leakage:
+        refuse_leakage(examples, alike)
     if "train" not in data.splits:
         raise DataRefused(f"{data.root} has no train split.")
     if "val" not in data.splits:
         train = [one for one in examples if one.split == "train"]
-        dealt = _deal(train, {"train": 0.85, "val": 0.15}, seed)
+        dealt = _deal(train, {"train": 0.85, "val": 0.15}, seed, alike)
         moved = {one.path: split for one, split in zip(train, dealt, strict=True)}
         data = data.keep(replace(one, split=moved.get(one.path, one.split)) for one in examples)
     for split in ("train", "val"):
@@ -106,9 +95,11 @@ def with_splits(data: DataSet, *, seed: int = 0) -> DataSet:
     return data
 
 
-def _deal(examples: Sequence[Example], shares: dict[Split, float], seed: int) -> list[Split]:
+def _deal(
+    examples: Sequence[Example], shares: dict[Split, float], seed: int, alike: Sequence[Pair]
+) -> list[Split]:
     """A split for each example: whole groups, by class, the same for the same names and seed."""
-    units = linked_groups(examples)
+    units = linked_groups(examples, alike)
     labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for one, unit in zip(examples, units, strict=True):
         labels[unit][one.class_id] += 1

@@ -1,13 +1,14 @@
 """`trainer train`: from a data set and a recipe to the folder of a candidate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from diagnosis.catalogue import Disease
 from diagnosis.catalogue import disease as disease_of
-from trainer.about import About, read_about
+from trainer import signoff
+from trainer.about import About, licensed, read_about
 from trainer.assessment import Fitted, assess, logits_of
 from trainer.batches import Images
 from trainer.checkpoints import Checkpoints
@@ -15,7 +16,9 @@ from trainer.data import DataSet, Example, read_dataset
 from trainer.families import Families, leave_out
 from trainer.fitting import FrozenMaps, Task, fit
 from trainer.hardware import in_float32, suited
+from trainer.leakage import Leakage, find_leakage, without_copies
 from trainer.overrides import overridden
+from trainer.perceptual import pairs_of
 from trainer.pixels import PixelStore, refuse_many_unreadable
 from trainer.recipes import Built, Descent, Order, Recipe, load
 from trainer.refusals import DataRefused, TrainerRefused
@@ -27,6 +30,8 @@ from trainer.splits import with_splits
 from trainer.start import load_start
 from trainer.transfer import Held
 from trainer.workplace import Workplace, workplace
+
+_MOST_NAMED = 10
 
 
 def train(request: Request, settings: Settings, watch: Watch | None = None) -> Path:
@@ -65,17 +70,74 @@ def prepare(request: Request, settings: Settings, watch: Watch | None = None) ->
     recipe = _recipe(request, disease)
     about = read_about(request.data, request.about)
     families = _families(request, about)
-    data = read_dataset(request.data, disease, manifest=request.manifest, workers=settings.workers)
-    data = _at_most(with_splits(data, seed=request.seed), recipe.most_images_per_class)
+    data = read_dataset(
+        request.data,
+        disease,
+        manifest=request.manifest,
+        workers=settings.workers,
+        cache=settings.cache_dir,
+    )
+    about = licensed(about, request.data, request.licence)
+    data_record = _data_record(request, data)
+    data, about, split = _without_leakage(request, settings, watch, data, about)
+    data = _at_most(split(data), recipe.most_images_per_class)
     store = PixelStore(settings.cache_dir, recipe.preprocessing, workers=settings.workers)
     data = store.prepare(data, watch.files)
+    _log_skipped(data, watch)
     refuse_many_unreadable(data)
     # Once more: a class may have lost its last readable image.
-    data = with_splits(data, seed=request.seed)
+    data = split(data)
     refuse_unsound_split(
         recipe, data.of("train").examples, data.of("val").examples, laptop=request.laptop
     )
-    return Run(request, settings, watch, recipe, about, families, data, store)
+    return Run(request, settings, watch, recipe, about, families, data, store, data_record)
+
+
+def _without_leakage(
+    request: Request, settings: Settings, watch: Watch, data: DataSet, about: About
+) -> tuple[DataSet, About, Callable[[DataSet], DataSet]]:
+    """The data to train on, its facts with what was allowed, and how it is split."""
+    alike = pairs_of(
+        data.examples, settings.cache_dir, workers=settings.workers, progress=watch.files
+    )
+    if request.leave_copies_out:
+        kept = without_copies(data, alike)
+        watch.log(f"Left out: {len(data.examples) - len(kept.examples)} copies in training.")
+        data = kept
+    found = find_leakage(data.examples, alike) if data.splits else Leakage()
+    if request.allow_leakage and found:
+        said = f"Leakage was allowed ({request.allow_leakage.strip()}): {found}. Figures flatter."
+        watch.log(said)
+        about = about.model_copy(update={"limitations": (*about.limitations, said[:2000])})
+    allowed = bool(request.allow_leakage)
+
+    def split(one: DataSet) -> DataSet:
+        return with_splits(one, seed=request.seed, alike=alike, allow_leakage=allowed)
+
+    return data, about, split
+
+
+def _log_skipped(data: DataSet, watch: Watch) -> None:
+    """Name the files that are left out, the first of many."""
+    for one in data.skipped[:_MOST_NAMED]:
+        watch.log(f"Left out: {one.path} ({one.reason})")
+    if len(data.skipped) > _MOST_NAMED:
+        watch.log(f"Left out: {len(data.skipped) - _MOST_NAMED} more; `trainer audit` lists them.")
+
+
+def _data_record(request: Request, data: DataSet) -> dict[str, str]:
+    """The listing and the sign-off of the data, for the card.
+
+    Raises:
+        DataRefused: the file of sign-offs is damaged.
+    """
+    place = signoff.place_of(request.data, request.sign_off)
+    state, one = signoff.state_of(signoff.read(place), data.listing)
+    return {
+        "data_listing": data.listing,
+        "data_sign_off": state,
+        "data_sign_off_by": f"{one.by}, {one.at:%Y-%m-%d}" if one else "",
+    }
 
 
 def fit_all(run: Run, place: Workplace) -> Fitted:

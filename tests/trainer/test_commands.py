@@ -49,7 +49,9 @@ def call(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def films(home: Path, make_images: MakeImages) -> Path:
     counts = {"train/NORMAL": 24, "train/PNEUMONIA": 36, "val/NORMAL": 16, "val/PNEUMONIA": 20}
-    return make_images(home / "films", counts)
+    make_images(home / "films", counts)
+    (home / "films/about.toml").write_text('dataset = "made films"\nlicence = "CC0, made"\n')
+    return home / "films"
 
 
 @pytest.fixture(scope="module")
@@ -316,6 +318,7 @@ def test_bad_input_gets_a_sentence_and_leaves_nothing(
     (tmp_path / "empty").mkdir()
     (tmp_path / "films").symlink_to(films)
     make_images(tmp_path / "one", {"normal": 2})
+    (tmp_path / "one/about.toml").write_text('dataset = "one"\nlicence = "CC0"\n')
     result = call(*command.split())
     assert result.exit_code == 2
     assert BAD_INPUT[command] in result.stderr

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from diagnosis.catalogue import disease
 from trainer.data import DataSet, Example
+from trainer.leakage import refuse_leakage
 from trainer.refusals import DataRefused
-from trainer.splits import linked_groups, refuse_leakage, with_splits
+from trainer.splits import linked_groups, with_splits
 
 PNEUMONIA = disease("chest_xray_pneumonia")
 

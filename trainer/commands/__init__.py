@@ -26,10 +26,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Data = Annotated[
-    Path, typer.Option("--data", help="Folder of class folders, or of train/val/test.")
+    Path, typer.Option("--data", help="Folder of class folders or of train/val/test, or an .npz.")
 ]
 Manifest = Annotated[
     Path | None, typer.Option(help="manifest.csv, where it is not in DATA or above it.")
+]
+SignOffFile = Annotated[
+    Path | None,
+    typer.Option("--sign-off", help="File of sign-offs, where it is not beside DATA."),
 ]
 RegistryOption = Annotated[
     Path | None, typer.Option("--registry", help="Registry folder; default by the settings.")

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from trainer.commands import Data, DiseaseName, Manifest, read_settings, refusing, told
+from trainer.commands import (
+    Data,
+    DiseaseName,
+    Manifest,
+    SignOffFile,
+    read_settings,
+    refusing,
+    told,
+)
 
 Overrides = Annotated[
     list[str] | None,
@@ -28,6 +36,18 @@ def train(
     about: Annotated[
         Path | None, typer.Option(help="TOML with dataset, licence and population for the card.")
     ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="States the data's licence where no about.toml does.")
+    ] = None,
+    sign_off: SignOffFile = None,
+    allow_leakage: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Train despite leakage; the card says so and why."),
+    ] = None,
+    leave_copies_out: Annotated[
+        bool,
+        typer.Option("--leave-copies-out", help="Leave out what another split holds (nearly) too."),
+    ] = False,
     leave_families_out: Annotated[
         bool,
         typer.Option("--leave-families-out", help="Measure on acquisition families left out."),
@@ -58,6 +78,10 @@ def train(
         out=out or settings.runs_dir / f"{disease}-{recipe}-{stamp}",
         manifest=manifest,
         about=about,
+        licence=licence,
+        sign_off=sign_off,
+        allow_leakage=allow_leakage,
+        leave_copies_out=leave_copies_out,
         leave_families_out=leave_families_out,
         weights=weights,
         seed=seed,
