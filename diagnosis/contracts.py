@@ -100,7 +100,7 @@ class GateReading(Wire):
 
     passed: bool
     score: float
-    """How like it is to the images that the artifact may judge; at or above `threshold` it passes."""
+    """How like it is to what the artifact may judge; at or above `threshold` it passes."""
     threshold: float
 
 

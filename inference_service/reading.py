@@ -23,8 +23,14 @@ from diagnosis.contracts import (
     now,
 )
 from diagnosis.images import CheckedImage
+from diagnosis.preprocess import Resize
 from inference_service.loading import LiveModel
 from inference_service.problems import FieldRefused
+
+#: A model that sees no more pixels than this on its shorter side gets a notice where the image has
+#: at least `CLEARLY_LARGER` times as many.
+LOW_RESOLUTION_SIDE = 64
+CLEARLY_LARGER = 2
 
 
 def compose(
@@ -82,9 +88,8 @@ def compose(
         conformal_set=kept,
         conformal_coverage=card.conformal.coverage,
         band=judgement.band(kept, card.finding),
-        operating_point=None
-        if point is None or card.finding is None
-        else _read_point(point, card.finding, names[card.finding], by_class[card.finding]),
+        operating_point=None if point is None else _read_points(card, (point,), names, by_class)[0],
+        operating_points=_read_points(card, card.operating_points, names, by_class),
         heatmap_classes=card.heatmap_classes if model.engine.explains else (),
         notices=notices(disease, card, image),
         timings_ms=dict(timings_ms),
@@ -152,13 +157,53 @@ def notices(disease: Disease, card: Card, image: CheckedImage) -> tuple[Notice, 
                 remedy="Check that this is the right image and the right disease.",
             )
         )
+    if (notice := _low_resolution(card, image)) is not None:
+        found.append(notice)
     return tuple(found)
+
+
+def _low_resolution(card: Card, image: CheckedImage) -> Notice | None:
+    """What is lost between a large image and a model that sees few pixels."""
+    side = seen_side(card)
+    if side > LOW_RESOLUTION_SIDE or min(image.width, image.height) < CLEARLY_LARGER * side:
+        return None
+    return Notice(
+        code="low-resolution-model",
+        detail=f"This model sees {side} pixels a side; details of this image are lost.",
+        remedy="Look for small findings in the original image; this reading cannot show them.",
+    )
+
+
+def seen_side(card: Card) -> int:
+    """Pixels on the shorter side of what the model sees of an image.
+
+    A network's input may be larger than that: what was made small first and large again afterwards
+    has no more in it than the small one had.
+    """
+    sides = [card.input.height, card.input.width]
+    for step in card.preprocessing.steps:
+        if isinstance(step, Resize):
+            sides += (step.height, step.width)
+    return min(sides)
 
 
 def _ages(low: float | None, high: float | None) -> str:
     if low is None:
         return f"up to {high:g} years"
     return f"from {low:g} years" if high is None else f"{low:g} to {high:g} years"
+
+
+def _read_points(
+    card: Card,
+    points: tuple[OperatingPoint, ...],
+    names: Mapping[str, str],
+    by_class: Mapping[str, float],
+) -> tuple[OperatingPointReading, ...]:
+    """What operating points of the card say; none where there is no finding to catch."""
+    if card.finding is None:
+        return ()
+    finding = card.finding
+    return tuple(_read_point(one, finding, names[finding], by_class[finding]) for one in points)
 
 
 def _read_point(

@@ -1,9 +1,11 @@
 """A disease as the API shows it: the catalogue's words and the live model's figures."""
 
+from diagnosis.artifacts import Card
 from diagnosis.catalogue import Disease
 from diagnosis.contracts import (
     ClassView,
     DemoImageView,
+    Digest,
     DiseaseView,
     ModelView,
     OperatingPointView,
@@ -12,6 +14,13 @@ from diagnosis.errors import ModelRefused, ModelUnavailable
 from inference_service.loading import LiveModel
 from inference_service.models import Models
 from inference_service.reading import class_names
+
+
+class SealedCard(Card):
+    """A card as it is sent: as it stands in `card.json`, with its seal."""
+
+    seal: Digest
+    """SHA-256 of all the rest; it shows damage, and is no signature."""
 
 
 def disease_view(models: Models, disease: Disease) -> DiseaseView:

@@ -13,7 +13,14 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from diagnosis.contracts import DiseaseList, DiseaseView, Prediction, PredictionPage, Problem
+from diagnosis.contracts import (
+    DiseaseList,
+    DiseaseView,
+    Prediction,
+    PredictionPage,
+    Problem,
+    SuggestionList,
+)
 from diagnosis.errors import (
     InputRefused,
     ServiceUnavailable,
@@ -40,6 +47,11 @@ def _errors_by_code(base: type[SightlineError] = SightlineError) -> Iterator[typ
     yield base
     for child in base.__subclasses__():
         yield from _errors_by_code(child)
+
+
+def _form(image: bytes) -> dict[str, tuple[str, bytes, str]]:
+    """The multipart field of an image, without the name that the file had."""
+    return {"image": (_FORWARDED_NAME, image, "application/octet-stream")}
 
 
 @contextmanager
@@ -113,9 +125,13 @@ class ApiClient:
 
         Raises the API's refusals: ImageRefused, ModelUnavailable, TemporarilyUnavailable.
         """
-        files = {"image": (_FORWARDED_NAME, image, "application/octet-stream")}
         path = f"/api/v1/diseases/{disease}/predictions"
-        return await self._model(Prediction, "POST", path, request_id, files=files)
+        return await self._model(Prediction, "POST", path, request_id, files=_form(image))
+
+    async def suggestions(self, request_id: str, image: bytes) -> SuggestionList:
+        """What an image may be read for; nothing of it is kept. Raises ImageRefused."""
+        path = "/api/v1/examinations/suggestions"
+        return await self._model(SuggestionList, "POST", path, request_id, files=_form(image))
 
     async def reading(self, request_id: str, prediction: UUID) -> Prediction:
         """One prediction. Raises UnknownPrediction."""
@@ -150,16 +166,21 @@ class ApiClient:
         """A synthetic image of the disease's live artifact."""
         return await self._image(f"/api/v1/diseases/{disease}/demo-images/{name}", request_id)
 
+    async def heatmap(self, request_id: str, prediction: UUID, class_id: str) -> StoredImage:
+        """Where the model found what speaks for a class, as a picture of the image's ratio."""
+        path = f"/api/v1/predictions/{prediction}/heatmap"
+        return await self._image(path, request_id, params={"class": class_id})
+
+    async def card(self, request_id: str, disease: str) -> dict[str, Any]:
+        """The card of the disease's live artifact, as it stands in `card.json`.
+
+        Raises UnknownDisease, ModelUnavailable.
+        """
+        return await self._object(f"/api/v1/diseases/{disease}/card", request_id)
+
     async def openapi(self, request_id: str) -> dict[str, Any]:
         """The API's own description."""
-        answer = await self._answer("GET", "/api/v1/openapi.json", request_id)
-        try:
-            document = answer.json()
-        except ValueError as error:
-            raise ServiceUnavailable(cause="the API description is not JSON") from error
-        if not isinstance(document, dict):
-            raise ServiceUnavailable(cause="the API description is not an object")
-        return document
+        return await self._object("/api/v1/openapi.json", request_id)
 
     async def ping(self) -> None:
         """Whether the service is alive. Raises ServiceUnavailable."""
@@ -176,8 +197,19 @@ class ApiClient:
             fields = ", ".join(str(part["loc"]) for part in error.errors(include_input=False))
             raise SightlineError(cause=f"an answer breaks the contract at {fields}") from error
 
-    async def _image(self, path: str, request_id: str) -> StoredImage:
+    async def _object(self, path: str, request_id: str) -> dict[str, Any]:
+        """A JSON object that has no wire model here."""
         answer = await self._answer("GET", path, request_id)
+        try:
+            document = answer.json()
+        except ValueError as error:
+            raise ServiceUnavailable(cause=f"{path} is not JSON") from error
+        if not isinstance(document, dict):
+            raise ServiceUnavailable(cause=f"{path} is not an object")
+        return document
+
+    async def _image(self, path: str, request_id: str, **options: Any) -> StoredImage:
+        answer = await self._answer("GET", path, request_id, **options)
         passed = ("content-type", "cache-control")
         headers = {name: answer.headers[name] for name in passed if name in answer.headers}
         return StoredImage(answer.content, headers)

@@ -23,7 +23,7 @@ from diagnosis.telemetry import (
     Send,
     configure_logging,
 )
-from web_ui import operations, pages, readings
+from web_ui import examinations, operations, pages, readings
 from web_ui.api_client import ApiClient
 from web_ui.bundle import Bundle
 from web_ui.context import Context
@@ -86,6 +86,7 @@ def create_app(
     app.include_router(operations.static_router(settings.static_dir))
     app.include_router(pages.router)
     app.include_router(readings.router)
+    app.include_router(examinations.router)
     _handle_errors(app, context)
     app.add_middleware(RequestTelemetry, metrics=metrics)
     app.add_middleware(SecurityHeaders)

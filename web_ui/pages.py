@@ -1,4 +1,4 @@
-"""The pages that show what there is: start, disease, history, about, the API."""
+"""The pages that show what there is: start, disease, card, history, about, the API."""
 
 from typing import Annotated
 from urllib.parse import urlencode
@@ -6,9 +6,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from diagnosis.contracts import DiseaseView
+from diagnosis.contracts import DiseaseView, SuggestionList
 from diagnosis.errors import InvalidRequest, SightlineError
 from web_ui.api_reference import operations
+from web_ui.card_view import CardView
 from web_ui.context import Context, DemoName, DiseaseId, In, RequestId
 from web_ui.rendering import retry
 from web_ui.views import DiseaseGroups, ProblemView, balanced_point, finding_of
@@ -22,8 +23,28 @@ _LONGEST_TRAIL = 50
 @router.get("/")
 async def start(context: In, request_id: RequestId) -> Response:
     """The diseases as cards, those that can be read first."""
+    return await show_start(context, request_id)
+
+
+async def show_start(
+    context: Context,
+    request_id: str,
+    *,
+    proposals: SuggestionList | None = None,
+    error: SightlineError | None = None,
+) -> Response:
+    """The start page; with proposals for an image, or with an error above the form for one."""
     listed = await context.api.diseases(request_id)
-    return context.render.page("start.html", page="start", groups=DiseaseGroups.of(listed.items))
+    return context.render.page(
+        "start.html",
+        status=error.status if error else 200,
+        headers=retry(error) if error else None,
+        page="start",
+        groups=DiseaseGroups.of(listed.items),
+        proposals=proposals,
+        problem=ProblemView.of(error) if error else None,
+        max_upload_bytes=context.settings.max_upload_bytes,
+    )
 
 
 @router.get("/diseases/{disease}")
@@ -47,6 +68,14 @@ def show_disease(
         problem=ProblemView.of(error) if error else None,
         max_upload_bytes=context.settings.max_upload_bytes,
     )
+
+
+@router.get("/diseases/{disease}/card")
+async def card_page(context: In, request_id: RequestId, disease: DiseaseId) -> Response:
+    """The card of a disease's live model in plain words, with its figures drawn."""
+    described = await context.api.disease(request_id, disease)
+    card = CardView.of(await context.api.card(request_id, disease))
+    return context.render.page("card.html", page="start", disease=described, card=card)
 
 
 @router.get("/demo/{disease}/{name}")

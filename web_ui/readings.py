@@ -1,13 +1,15 @@
 """Make a reading, show it, show its image, delete it."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from diagnosis.errors import SightlineError
 from web_ui.context import Context, DiseaseId, In, ReadingId, RequestId, demo_name
 from web_ui.pages import show_disease
+from web_ui.reading_view import ReadingView
 from web_ui.uploads import receive_form
-from web_ui.views import ReadingView
 
 router = APIRouter()
 
@@ -73,6 +75,18 @@ async def reading_image(context: In, request_id: RequestId, prediction: ReadingI
     """The image that was read, as it is kept: without its metadata."""
     image = await context.api.reading_image(request_id, prediction)
     return Response(image.content, headers=image.headers)
+
+
+@router.get("/readings/{prediction}/heatmap")
+async def reading_heatmap(
+    context: In,
+    request_id: RequestId,
+    prediction: ReadingId,
+    class_id: Annotated[str, Query(alias="class", pattern=r"^[a-z][a-z0-9_]{0,63}$")],
+) -> Response:
+    """Where the model found what speaks for a class: a picture to lay over the image."""
+    picture = await context.api.heatmap(request_id, prediction, class_id)
+    return Response(picture.content, headers=picture.headers)
 
 
 @router.get("/readings/{prediction}/delete")

@@ -9,8 +9,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from diagnosis import WARNING
 from diagnosis.errors import SightlineError
-from web_ui import views
+from web_ui import labels, views
 from web_ui.bundle import Bundle
+
+#: A refusal stands above the form, whatever part of the page the form wanted to fill.
+_IN_PLACE = {
+    "hx-retarget": "#problem",
+    "hx-reselect": "#problem-view",
+    "hx-reswap": "innerHTML",
+}
 
 
 def environment(bundle: Bundle) -> Environment:
@@ -23,15 +30,18 @@ def environment(bundle: Bundle) -> Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(
+        figure_name=labels.figure_name,
         interval_percent=views.interval_percent,
-        interval_plain=views.interval_plain,
+        non_commercial=labels.is_non_commercial,
         moment=views.moment,
         percent=views.percent,
         short_digest=views.short_digest,
-        words=views.slug_words,
+        point_name=labels.point_name,
+        words=labels.words,
     )
     templates.globals.update(
         bundle=bundle,
+        heatmap_colours=labels.HEATMAP_COLOURS,
         lead=views.lead,
         tone=views.tone,
         warning=WARNING,
@@ -67,7 +77,8 @@ class Renderer:
         view = views.ProblemView.of(error)
         part = "hx-request" in request.headers
         template = "partials/problem.html" if part else "error.html"
-        return self.page(template, status=view.status, headers=retry(error), problem=view)
+        headers = retry(error) | (_IN_PLACE if part else {})
+        return self.page(template, status=view.status, headers=headers, problem=view)
 
 
 def retry(error: SightlineError) -> dict[str, str]:

@@ -39,12 +39,15 @@ async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def receive_form(request: Request, max_image_bytes: int) -> ReadingForm:
+async def receive_form(
+    request: Request, max_image_bytes: int, *, demos: bool = True
+) -> ReadingForm:
     """Read the form of a reading from the request's body.
 
     Args:
         request: a POST with `multipart/form-data`, or a form with `demo` alone.
         max_image_bytes: the largest image that is taken.
+        demos: whether the name of a demo image is taken in place of an image.
 
     Raises FileTooLarge, InvalidRequest for a form that is cut short, and MissingImage when there is
     neither an image nor a demo.
@@ -74,7 +77,7 @@ async def receive_form(request: Request, max_image_bytes: int) -> ReadingForm:
                     raise FileTooLarge
                 return ReadingForm(image=await part.read(), demo=None)
         demo = form.get("demo")
-        if isinstance(demo, str) and demo:
+        if demos and isinstance(demo, str) and demo:
             return ReadingForm(image=None, demo=demo)
     finally:
         await form.close()
@@ -84,5 +87,5 @@ async def receive_form(request: Request, max_image_bytes: int) -> ReadingForm:
 def _nothing_chosen() -> MissingImage:
     return MissingImage(
         "No image was chosen.",
-        remedy="Choose an image first, then press “Read this image”.",
+        remedy="Choose an image first, then press the button below it.",
     )

@@ -1,6 +1,5 @@
 """How figures and bands are put for a reader's eye; the sentences are in the templates."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,9 +19,6 @@ from diagnosis.errors import (
     SightlineError,
     UnknownDisease,
 )
-
-#: Bars that are shown at once; the others open on demand.
-_SHOWN_BARS = 5
 
 #: The result's kinds; each has its own word, shape and colour.
 Tone = Literal["positive", "uncertain", "negative", "plain", "not-judged"]
@@ -62,75 +58,13 @@ class ProblemView:
 
 
 @dataclass(frozen=True)
-class ClassBar:
-    """One class of a reading as a bar.
-
-    `percent` is the bar's length, 0 to 100; `threshold` is the mark's place, for the finding only.
-    """
-
-    id: str
-    name: str
-    probability: float
-    percent: float
-    threshold: float | None
-    first: bool
-
-    @property
-    def is_finding(self) -> bool:
-        """Whether the operating point's threshold is this class's."""
-        return self.threshold is not None
-
-
-@dataclass(frozen=True)
-class ReadingView:
-    """What the reading's page leads with."""
-
-    tone: Tone
-    bars: tuple[ClassBar, ...]
-    """The most probable classes, and the finding wherever it ranks."""
-    more_bars: tuple[ClassBar, ...]
-    lead: ClassProbability | None
-    """The class that the answer is about."""
-    kept_classes: tuple[str, ...]
-    """Names of the classes that cannot be excluded."""
-
-    @classmethod
-    def of(cls, reading: Prediction) -> "ReadingView":
-        """Arrange a prediction: the most probable class first, the threshold on the finding."""
-        point = reading.operating_point
-        by_id = {item.id: item for item in reading.probabilities}
-        ranked = sorted(reading.probabilities, key=lambda item: -item.probability)
-        bars = tuple(
-            ClassBar(
-                id=item.id,
-                name=item.name,
-                probability=item.probability,
-                percent=round(item.probability * 100, 2),
-                threshold=(
-                    round(point.threshold * 100, 2) if point and point.class_id == item.id else None
-                ),
-                first=place == 0,
-            )
-            for place, item in enumerate(ranked)
-        )
-        return cls(
-            tone=tone(reading),
-            bars=tuple(
-                bar for place, bar in enumerate(bars) if place < _SHOWN_BARS or bar.is_finding
-            ),
-            more_bars=tuple(
-                bar for place, bar in enumerate(bars) if place >= _SHOWN_BARS and not bar.is_finding
-            ),
-            lead=lead(reading),
-            kept_classes=tuple(by_id[name].name for name in reading.conformal_set if name in by_id),
-        )
-
-
-@dataclass(frozen=True)
 class DiseaseGroups:
     """The catalogue as the start page groups it."""
 
     live: tuple[DiseaseView, ...]
+    """With a model that may stand beside a clinician."""
+    demonstrations: tuple[DiseaseView, ...]
+    """With a model that shows how it works and no more."""
     unavailable: tuple[DiseaseView, ...]
     """A model is there and did not pass its checks."""
     without_model: tuple[DiseaseView, ...]
@@ -138,8 +72,10 @@ class DiseaseGroups:
     @classmethod
     def of(cls, diseases: Sequence[DiseaseView]) -> "DiseaseGroups":
         """Group by status, in the catalogue's order."""
+        answering = [item for item in diseases if item.status == "live"]
         return cls(
-            live=tuple(item for item in diseases if item.status == "live"),
+            live=tuple(item for item in answering if item.maturity == "clinical_candidate"),
+            demonstrations=tuple(item for item in answering if item.maturity == "demonstration"),
             unavailable=tuple(item for item in diseases if item.status == "unavailable"),
             without_model=tuple(item for item in diseases if item.status == "no_model"),
         )
@@ -184,11 +120,6 @@ def interval_percent(figure: Interval) -> str:
     return f"{percent(figure.value)} ({low:.1f} to {high:.1f})".replace(" ", _NO_BREAK)
 
 
-def interval_plain(figure: Interval) -> str:
-    """`0.981 (0.972 to 0.988)`: a figure that is no share, such as an AUC."""
-    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})".replace(" ", _NO_BREAK)
-
-
 def short_digest(digest: str) -> str:
     """The first twelve digits of a digest: enough to compare by eye."""
     return digest.removeprefix("sha256:")[:12]
@@ -209,8 +140,3 @@ def balanced_point(disease: DiseaseView) -> OperatingPointView | None:
 def finding_of(disease: DiseaseView) -> ClassView | None:
     """The class to catch, as the catalogue words it."""
     return next((item for item in disease.classes if item.id == disease.finding), None)
-
-
-def slug_words(slug: str) -> str:
-    """`balanced_accuracy` as words."""
-    return re.sub(r"[_-]+", " ", slug)

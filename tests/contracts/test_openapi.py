@@ -44,6 +44,7 @@ def api_schema(client: httpx.Client) -> Any:
 OPERATIONS = (
     "GET /api/v1/diseases",
     "GET /api/v1/diseases/{disease}",
+    "GET /api/v1/diseases/{disease}/card",
     "GET /api/v1/diseases/{disease}/demo-images/{name}",
     "POST /api/v1/diseases/{disease}/predictions",
     "GET /api/v1/predictions",

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from diagnosis import WARNING
+from diagnosis.artifacts import Card
 from diagnosis.contracts import DiseaseList, DiseaseView, Prediction, PredictionPage
 from diagnosis.images import read_image
 from tests.fixtures.live_service import DISEASE, Live, Start
@@ -50,6 +51,39 @@ async def test_a_dark_image_is_likely_negative(live: Live) -> None:
     assert made.band == "likely_negative"
     assert made.operating_point is not None
     assert not made.operating_point.positive
+
+
+async def test_a_reading_says_what_each_operating_point_says(live: Live) -> None:
+    made = Prediction.model_validate_json(
+        (await live.read(BRIGHT, operating_point="rule_out")).content
+    )
+    assert [point.name for point in made.operating_points] == ["rule_out", "balanced"]
+    assert made.operating_point == made.operating_points[0]
+    for point in made.operating_points:
+        assert point.positive == (made.probabilities[1].probability >= point.threshold)
+
+
+async def test_the_card_is_answered_whole_and_known_by_its_seal(live: Live) -> None:
+    path = f"/api/v1/diseases/{DISEASE}/card"
+    answer = await live.client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    card = live.service.models.check(DISEASE).card
+    assert Card.from_json(answer.content) == card
+    assert answer.headers["etag"] == f'"{answer.json()["seal"]}"'
+    known = {"if-none-match": f'"other", W/{answer.headers["etag"]}'}
+    again = await live.client.get(path, headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    other = await live.client.get(path, headers={"if-none-match": '"other"'})
+    assert other.content == answer.content
+
+
+async def test_a_card_is_refused_as_a_demo_image_is(live: Live) -> None:
+    for disease in ("hiccups", "skin_lesion"):
+        card = await live.client.get(f"/api/v1/diseases/{disease}/card")
+        demo = await live.client.get(f"/api/v1/diseases/{disease}/demo-images/x.png")
+        assert card.status_code >= 400
+        assert (card.status_code, card.json()["code"]) == (demo.status_code, demo.json()["code"])
 
 
 async def test_the_operating_point_is_balanced_unless_another_is_asked_for(live: Live) -> None:

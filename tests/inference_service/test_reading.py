@@ -6,18 +6,19 @@ import pytest
 from diagnosis.artifacts import Card
 from diagnosis.catalogue import DICOM_MODALITIES, Modality, catalogue
 from diagnosis.images import CheckedImage
+from diagnosis.preprocess import Greyscale, Preprocessing, Resize
 from inference_service.problems import FieldRefused
-from inference_service.reading import choose_point, notices
+from inference_service.reading import choose_point, notices, seen_side
 from tests.diagnosis.test_judgement import card as plain_card
 
 DISEASE = catalogue()["chest_xray_pneumonia"]
 
 
-def image(modality: str | None = None, age: float | None = None) -> CheckedImage:
+def image(modality: str | None = None, age: float | None = None, side: int = 12) -> CheckedImage:
     return CheckedImage(
-        pixels=np.zeros((16, 16), np.uint8),
-        width=16,
-        height=16,
+        pixels=np.zeros((side, side + 8), np.uint8),
+        width=side + 8,
+        height=side,
         source_format="dicom",
         clean=b"x",
         media_type="image/png",
@@ -67,6 +68,37 @@ def test_a_modality_that_contradicts_the_disease_gets_one() -> None:
 
 def test_every_modality_of_the_catalogue_has_its_dicom_modalities() -> None:
     assert set(DICOM_MODALITIES) == set(Modality.__args__)  # type: ignore[attr-defined]
+
+
+def seeing(*sides: int) -> Card:
+    """A card of a model whose images are made these sizes, one after the other."""
+    steps = tuple(Resize(width=side + 4, height=side) for side in sides)
+    preprocessing = Preprocessing(name="made", steps=(Greyscale(), *steps))
+    size = {"width": sides[-1] + 4, "height": sides[-1]}
+    found = plain_card()
+    return found.model_copy(
+        update={
+            "input": found.input.model_copy(update=size),
+            "preprocessing": preprocessing,
+        }
+    )
+
+
+@pytest.mark.parametrize(("sides", "seen"), [((28,), 28), ((28, 224), 28), ((224, 64), 64)])
+def test_a_model_of_few_pixels_says_so_when_a_larger_image_comes(
+    sides: tuple[int, ...], seen: int
+) -> None:
+    card = seeing(*sides)
+    assert seen_side(card) == seen
+    [notice] = notices(DISEASE, card, image(side=2 * seen))
+    assert notice.code == "low-resolution-model"
+    assert f"sees {seen} pixels a side" in notice.detail
+    assert notice.remedy
+    assert notices(DISEASE, card, image(side=2 * seen - 1)) == ()
+
+
+def test_a_model_that_sees_enough_says_nothing() -> None:
+    assert notices(DISEASE, seeing(128, 224), image(side=3000)) == ()
 
 
 def test_the_operating_point() -> None:

@@ -7,28 +7,26 @@ between uncertain, and a coloured one is not judged. What is no image is refused
 import hashlib
 import io
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import FastAPI, File, Form, Request, Response, UploadFile
+from fastapi import FastAPI, File, Form, Query, Request, Response, UploadFile
 from PIL import Image, ImageStat, UnidentifiedImageError
 
 from diagnosis.contracts import (
     ArtifactReference,
     ClassProbability,
-    ClassView,
-    DemoImageView,
     DiseaseList,
     DiseaseView,
+    GateReading,
     ImageReference,
-    Interval,
-    ModelView,
     Notice,
     OperatingPointReading,
-    OperatingPointView,
     Prediction,
     PredictionPage,
     Problem,
+    Suggestion,
+    SuggestionList,
     new_prediction_id,
     now,
 )
@@ -43,137 +41,7 @@ from diagnosis.errors import (
     UnknownDisease,
     UnknownPrediction,
 )
-
-_SENSITIVITY = Interval(value=0.953, low=0.931, high=0.970)
-_SPECIFICITY = Interval(value=0.928, low=0.889, high=0.957)
-_DIGEST = f"sha256:{'5e' * 32}"
-
-
-def picture(brightness: int, size: tuple[int, int] = (320, 260)) -> bytes:
-    """A grey PNG, darker at its edge as a film is."""
-    shade = Image.radial_gradient("L").resize(size).point(lambda level: max(0, 40 - level // 6))
-    base = Image.new("L", size, brightness)
-    base.paste(Image.eval(shade, lambda level: min(255, level + brightness)), (0, 0))
-    held = io.BytesIO()
-    base.save(held, "PNG")
-    return held.getvalue()
-
-
-def coloured_picture() -> bytes:
-    """A PNG that is no film."""
-    held = io.BytesIO()
-    Image.new("RGB", (320, 260), (200, 40, 40)).save(held, "PNG")
-    return held.getvalue()
-
-
-BRIGHT, MIDDLE, DARK = picture(210), picture(128), picture(30)
-
-
-def _classes(*names: str) -> tuple[ClassView, ...]:
-    return tuple(
-        ClassView(
-            id=name.lower().replace(" ", "_"),
-            name=name,
-            sentence=f"What {name.lower()} looks like.",
-        )
-        for name in names
-    )
-
-
-def _model(disease: str, threshold: float | None, demos: tuple[tuple[str, str], ...]) -> ModelView:
-    points = (
-        OperatingPointView(
-            name=name, threshold=at, sensitivity=_SENSITIVITY, specificity=_SPECIFICITY
-        )
-        for name, at in (("rule_out", 0.18), ("balanced", threshold), ("rule_in", 0.83))
-        if threshold is not None
-    )
-    return ModelView.model_validate(
-        {
-            "version": "1",
-            "digest": _DIGEST,
-            "trained_on": "Children of 1 to 5 years, one centre.",
-            "operating_points": tuple(points),
-            "figures": {
-                "auc": Interval(value=0.983, low=0.974, high=0.990),
-                "balanced_accuracy": Interval(value=0.941, low=0.921, high=0.958),
-                "ece": Interval(value=0.021, low=0.014, high=0.034),
-            },
-            "evaluated_on": "640 films of 410 patients who were held out.",
-            "demo_images": tuple(
-                DemoImageView(
-                    name=name,
-                    class_id=class_id,
-                    url=f"/api/v1/diseases/{disease}/demo-images/{name}",
-                )
-                for name, class_id in demos
-            ),
-            "licence": "Apache-2.0",
-        }
-    )
-
-
-def _disease(
-    slug: str, name: str, modality: str, classes: tuple[str, ...], **more: object
-) -> object:
-    return {
-        "id": slug,
-        "name": name,
-        "modality": modality,
-        "summary": f"Looks at one image for {name.lower()} and says how probable each class is.",
-        "intended_use": "A second look beside a clinician who has read the image already.",
-        "suitable_image": "One upright image that fills the frame, without arrows or text on it.",
-        "maturity": "demonstration",
-        "classes": _classes(*classes),
-        "finding": None,
-        "status": "no_model",
-        "status_detail": "There is no model for this disease yet.",
-    } | more
-
-
-CATALOGUE = DiseaseList.model_validate(
-    {
-        "items": (
-            _disease(
-                "chest_xray_pneumonia",
-                "Pneumonia",
-                "chest X-ray",
-                ("Normal", "Pneumonia"),
-                maturity="clinical_candidate",
-                finding="pneumonia",
-                status="live",
-                status_detail="Ready.",
-                model=_model(
-                    "chest_xray_pneumonia",
-                    0.41,
-                    (("pneumonia-1.png", "pneumonia"), ("normal-1.png", "normal")),
-                ),
-            ),
-            _disease(
-                "brain_mri_tumour",
-                "Brain tumour",
-                "brain MRI",
-                ("Glioma", "Meningioma", "None", "Pituitary", "Metastasis", "Cyst", "Abscess"),
-                status="live",
-                status_detail="Ready.",
-                model=_model("brain_mri_tumour", None, ()),
-            ),
-            _disease("skin_lesion", "Skin lesion", "skin photograph", ("Naevus", "Melanoma")),
-            _disease(
-                "malaria_cell",
-                "Malaria",
-                "blood smear microscopy",
-                ("Parasitized", "Uninfected"),
-                finding="parasitized",
-                status="unavailable",
-                status_detail="The model of this disease did not pass its checks and is not used.",
-            ),
-            _disease("retinal_oct", "Retinal OCT", "retinal OCT", ("CNV", "DME", "Drusen")),
-        )
-    }
-)
-
-DEMOS = {"pneumonia-1.png": BRIGHT, "normal-1.png": DARK}
+from tests.web_ui.stand_in_catalogue import CATALOGUE, DEMOS, DIGEST, card
 
 
 class StandIn:
@@ -183,6 +51,8 @@ class StandIn:
         self.readings: dict[UUID, Prediction] = {}
         self.images: dict[str, bytes] = {}
         self.store_down = False
+        self.cards: dict[str, dict[str, Any]] = {}
+        """Cards that a test puts in place of those of the catalogue."""
         self.received: list[tuple[str | None, dict[str, str]]] = []
         """For each image: the file name that came with it, and the request's headers."""
         self.app = _app(self)
@@ -202,12 +72,8 @@ class StandIn:
             raise UnknownPrediction
         return self.readings[prediction]
 
-    def read(self, disease: DiseaseView, data: bytes) -> Prediction:
-        """Read an image and store the reading."""
-        if self.store_down:
-            raise StoreUnavailable
-        if disease.model is None:
-            raise ModelUnavailable(disease.status_detail)
+    def opened(self, data: bytes) -> Image.Image:
+        """The picture of an upload. Raises EmptyFile, NotAnImage."""
         if not data:
             raise EmptyFile
         try:
@@ -215,6 +81,15 @@ class StandIn:
             image.load()
         except (UnidentifiedImageError, OSError) as error:
             raise NotAnImage from error
+        return image
+
+    def read(self, disease: DiseaseView, data: bytes) -> Prediction:
+        """Read an image and store the reading."""
+        if self.store_down:
+            raise StoreUnavailable
+        if disease.model is None:
+            raise ModelUnavailable(disease.status_detail)
+        image = self.opened(data)
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self.images[digest] = data
         level = ImageStat.Stat(image.convert("L")).mean[0] / 255
@@ -226,7 +101,7 @@ class StandIn:
                 "disease": disease.id,
                 "disease_name": disease.name,
                 "artifact": ArtifactReference(
-                    disease=disease.id, version=disease.model.version, digest=_DIGEST
+                    disease=disease.id, version=disease.model.version, digest=DIGEST
                 ),
                 "image": ImageReference(
                     digest=digest,
@@ -237,6 +112,8 @@ class StandIn:
                     demo=data in DEMOS.values(),
                 ),
                 "outcome": "judged" if judged else "not_judged",
+                "gate": stand_in_gate(disease),
+                "heatmap_classes": heatmap_classes(disease) if judged else (),
                 "timings_ms": {"queue": 0.1, "decode": 4.2, "preprocess": 0.9, "infer": 15.7},
             }
             | (_judgement(disease, level) if judged else _refusal())
@@ -245,14 +122,38 @@ class StandIn:
         return prediction
 
 
+def stand_in_gate(disease: DiseaseView) -> GateReading | None:
+    """Demonstrations have no gate here, as artifacts of an older trainer have none."""
+    if disease.maturity == "demonstration":
+        return None
+    return GateReading(passed=True, score=0.94, threshold=0.62)
+
+
+def heatmap_classes(disease: DiseaseView) -> tuple[str, ...]:
+    """All classes but the first; none of a disease without a finding."""
+    return tuple(item.id for item in disease.classes[1:]) if disease.finding else ()
+
+
 def _refusal() -> dict[str, object]:
     return {
+        "gate": GateReading(passed=False, score=0.31, threshold=0.62),
         "reason": Notice(
             code="image-gate",
             detail="The image does not look like one this model was made for.",
             remedy="Send the original greyscale image.",
-        )
+        ),
     }
+
+
+def heatmap(width: int, height: int) -> bytes:
+    """A blot with transparency, of the image's ratio."""
+    size = (width // 2, height // 2)
+    alpha = Image.radial_gradient("L").resize(size).point(lambda level: max(0, 190 - level))
+    picture = Image.new("RGBA", size, (240, 216, 70, 0))
+    picture.putalpha(alpha)
+    held = io.BytesIO()
+    picture.save(held, "PNG")
+    return held.getvalue()
 
 
 def _judgement(disease: DiseaseView, level: float) -> dict[str, object]:
@@ -271,6 +172,18 @@ def _judgement(disease: DiseaseView, level: float) -> dict[str, object]:
     top = tuple(sorted(probabilities, key=lambda item: -item.probability)[:3])
     if disease.finding is None:
         return {"probabilities": probabilities, "top": top, "conformal_set": (top[0].id,)}
+    assert disease.model is not None
+    name = next(item.name for item in disease.classes if item.id == disease.finding)
+    points = tuple(
+        OperatingPointReading(
+            **point.model_dump(),
+            class_id=disease.finding,
+            positive=level >= point.threshold,
+            says=f"At the {point.name.replace('_', '-')} operating point this image"
+            f" {'counts' if level >= point.threshold else 'does not count'} as {name.lower()}.",
+        )
+        for point in disease.model.operating_points
+    )
     band = "likely_positive" if level > 0.7 else "likely_negative" if level < 0.3 else "uncertain"
     kept = tuple(item.id for item in disease.classes) if band == "uncertain" else (top[0].id,)
     return {
@@ -278,17 +191,8 @@ def _judgement(disease: DiseaseView, level: float) -> dict[str, object]:
         "top": top,
         "conformal_set": kept,
         "band": band,
-        "operating_point": OperatingPointReading(
-            name="balanced",
-            class_id=disease.finding,
-            threshold=0.41,
-            positive=level >= 0.41,
-            sensitivity=_SENSITIVITY,
-            specificity=_SPECIFICITY,
-            says="At the balanced operating point this image counts as pneumonia."
-            if level >= 0.41
-            else "At the balanced operating point this image does not count as pneumonia.",
-        ),
+        "operating_point": next(one for one in points if one.name == "balanced"),
+        "operating_points": points,
         "notices": (
             Notice(
                 code="age-outside-population",
@@ -321,6 +225,31 @@ def _app(stand_in: StandIn) -> FastAPI:
     async def one_disease(disease: str) -> DiseaseView:
         """A disease and its model."""
         return stand_in.disease(disease)
+
+    @app.get("/api/v1/diseases/{disease}/card")
+    async def one_card(disease: str) -> dict[str, Any]:
+        if stand_in.disease(disease).model is None:
+            raise ModelUnavailable
+        return stand_in.cards.get(disease) or card(disease)
+
+    @app.post("/api/v1/examinations/suggestions")
+    async def suggestions(image: Annotated[UploadFile, File()]) -> SuggestionList:
+        stand_in.received.append((image.filename, {}))
+        picture = stand_in.opened(await image.read())
+        fitting = [
+            item
+            for item in CATALOGUE.items
+            if item.status == "live" and item.maturity == "clinical_candidate"
+        ]
+        if picture.mode != "L":
+            return SuggestionList(items=(), detail="No live model takes an image like this one.")
+        return SuggestionList(
+            items=tuple(
+                Suggestion(disease=one.id, name=one.name, modality=one.modality, score=score)
+                for one, score in zip(fitting[:2], (0.31, 0.12), strict=True)
+            ),
+            detail="The image passed the checks of these models.",
+        )
 
     @app.get("/api/v1/diseases/{disease}/demo-images/{name}")
     async def demo_image(disease: str, name: str) -> Response:
@@ -377,5 +306,16 @@ def _app(stand_in: StandIn) -> FastAPI:
             )
         headers = {"cache-control": "no-store"}
         return Response(stand_in.images[reference.digest], 200, headers, reference.media_type)
+
+    @app.get("/api/v1/predictions/{prediction}/heatmap")
+    async def one_heatmap(
+        prediction: UUID, class_id: Annotated[str, Query(alias="class")]
+    ) -> Response:
+        found = stand_in.reading(prediction)
+        if class_id not in found.heatmap_classes or found.image.digest not in stand_in.images:
+            raise NoSuchResource("There is no heatmap of this class for this reading.")
+        headers = {"cache-control": "no-store"}
+        picture = heatmap(found.image.width, found.image.height)
+        return Response(picture, 200, headers, "image/png")
 
     return app

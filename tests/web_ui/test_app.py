@@ -16,7 +16,8 @@ from diagnosis.errors import (
     StoreUnavailable,
     TemporarilyUnavailable,
 )
-from tests.web_ui.stand_in import BRIGHT, StandIn
+from tests.web_ui.stand_in import StandIn
+from tests.web_ui.stand_in_catalogue import BRIGHT
 from web_ui.api_client import error_of
 from web_ui.app import create_app
 from web_ui.bundle import AssetsMissing, Bundle

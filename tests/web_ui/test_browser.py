@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from starlette.types import Receive, Scope, Send
 
 from tests.fixtures.serving import served
-from tests.web_ui.stand_in import BRIGHT, DARK, MIDDLE, StandIn, coloured_picture
+from tests.web_ui.stand_in import StandIn
+from tests.web_ui.stand_in_catalogue import BRIGHT, DARK, MIDDLE, coloured_picture
 from web_ui.app import create_app
 from web_ui.settings import Settings
 

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from diagnosis import WARNING
-from tests.web_ui.stand_in import BRIGHT, DARK, MIDDLE, StandIn
+from tests.web_ui.stand_in import StandIn
+from tests.web_ui.stand_in_catalogue import BRIGHT, DARK, MIDDLE
 
 PAGES = ("/", "/diseases/chest_xray_pneumonia", "/history", "/about", "/api", "/api-console")
 

@@ -6,7 +6,8 @@ import re
 import httpx
 import pytest
 
-from tests.web_ui.stand_in import BRIGHT, DARK, MIDDLE, StandIn, coloured_picture
+from tests.web_ui.stand_in import StandIn
+from tests.web_ui.stand_in_catalogue import BRIGHT, DARK, MIDDLE, coloured_picture
 
 FORM = "/diseases/chest_xray_pneumonia/readings"
 
@@ -48,17 +49,19 @@ async def test_each_band_has_its_words_and_its_shape(
     text = text_of(page)
     assert sentence in text
     assert "Threshold 41.0 % at the balanced operating point" in text
-    assert "Sensitivity at this threshold 95.3 % 93.1 to 97.0" in text
+    assert "Balanced 41.0 %, in use" in text
+    assert "95.3 % 93.1 to 97.0" in text
     assert "version 1, 5e5e5e5e5e5e" in text
 
 
-async def test_the_bars_are_ranked_and_the_threshold_is_on_the_finding_alone(
+async def test_the_bars_are_ranked_and_the_thresholds_are_on_the_finding_alone(
     client: httpx.AsyncClient,
 ) -> None:
     page = await shown(client, DARK)
     assert re.findall(r'<span class="bar-name">(.*?)</span>', page) == ["Normal", "Pneumonia"]
-    assert page.count("<line") == 1
-    assert page.index("<line") > page.index("Pneumonia</span>")
+    assert page.count("<line ") == 3
+    assert page.count("bar-mark-other") == 2
+    assert page.index("<line ") > page.index("Pneumonia</span>")
 
 
 async def test_a_disease_without_a_finding_leads_with_the_most_probable_class(

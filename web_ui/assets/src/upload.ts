@@ -47,6 +47,7 @@ function chooser(form: HTMLFormElement): void {
     camera.value = "";
     preview.hidden = true;
     ask.hidden = false;
+    form.dispatchEvent(new Event("sightline:image"));
   };
 
   const take = (file: File): void => {
@@ -165,4 +166,26 @@ export function readingForms(): void {
     const problem = document.getElementById("problem");
     if (event.target === problem) problem?.scrollIntoView({ block: "nearest" });
   });
+}
+
+/** Gives a chosen image to the proposal that is picked, so that it need not be chosen again. */
+export function handOver(): void {
+  const fill = (): void => {
+    const chosen = document.querySelector<HTMLInputElement>("[data-proposing] #image")?.files;
+    if (!chosen?.length) return;
+    for (const form of document.querySelectorAll<HTMLFormElement>("[data-hand-over]")) {
+      const input = form.querySelector<HTMLInputElement>("[type=file]");
+      if (input) input.files = chosen;
+      form.hidden = false;
+    }
+  };
+  const asking = document.querySelector<HTMLFormElement>("[data-proposing]");
+  const proposals = document.getElementById("proposals");
+  if (!asking || !proposals) return;
+  proposals.addEventListener("htmx:beforeRequest", clearProblem);
+  document.body.addEventListener("htmx:afterSwap", (event) => {
+    if (event.target === proposals) fill();
+  });
+  // What was proposed is of the image that was sent; another image makes it void.
+  asking.addEventListener("sightline:image", () => proposals.replaceChildren());
 }

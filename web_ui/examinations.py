@@ -1,0 +1,35 @@
+"""Which examination is this? An image goes in, what it may be read for comes out."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from diagnosis.errors import SightlineError
+from web_ui.context import In, RequestId
+from web_ui.pages import show_start
+from web_ui.uploads import receive_form
+
+router = APIRouter()
+
+
+@router.post("/examinations")
+async def propose(request: Request, context: In, request_id: RequestId) -> Response:
+    """The start page with the proposals on it; htmx takes the proposals alone from it.
+
+    Nothing of the image is kept, so each proposal asks for the image again, unless the browser
+    still has it and hands it over.
+    """
+    try:
+        form = await receive_form(request, context.settings.max_upload_bytes, demos=False)
+        found = await context.api.suggestions(request_id, form.image or b"")
+    except SightlineError as error:
+        if "hx-request" in request.headers:
+            raise
+        context.note_refusal(error)
+        return await show_start(context, request_id, error=error)
+    return await show_start(context, request_id, proposals=found)
+
+
+@router.get("/examinations")
+async def back_to_the_form() -> Response:
+    """The proposals stand under this address; asked for again, it is the form."""
+    return RedirectResponse("/#which", 303)
