@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,44 +23,45 @@ from diagnosis.contracts import (
     new_prediction_id,
     now,
 )
+from diagnosis.gate import Verdict
 from diagnosis.images import CheckedImage
 from inference_service.loading import LiveModel
 from inference_service.problems import FieldRefused
+
+#: Pixels a side; a model that sees fewer says so where an image has more to show.
+LOW_RESOLUTION = 32
 
 
 def compose(
     model: LiveModel,
     image: CheckedImage,
-    outputs: NDArray[np.float32],
+    outputs: NDArray[np.float32] | None,
     *,
     point: OperatingPoint | None,
     timings_ms: Mapping[str, float],
     unit: str,
     created_by: str,
     patient_reference: str | None,
+    verdict: Verdict | None = None,
 ) -> Prediction:
     """The reading of an image.
 
     Args:
         model: what answered.
         image: the checked image.
-        outputs: raw outputs of the model for it, shape (classes,).
+        outputs: raw outputs of the model for it, shape (classes,); None where the gate refused.
         point: the operating point to apply; None where the disease has no finding.
         timings_ms: milliseconds by step, so far.
         unit: the group of people who may see it.
         created_by: who asked.
         patient_reference: already hashed.
+        verdict: what the gate said; None where the artifact has none.
     """
     disease, card = model.disease, model.card
-    exact = judgement.probabilities(outputs, card)
-    names = class_names(disease, card)
-    short = judgement.rounded(exact)
-    answers = tuple(
-        ClassProbability(id=one.id, name=names[one.id], probability=value)
-        for one, value in zip(card.classes, short, strict=True)
-    )
-    by_class = {one.id: float(value) for one, value in zip(card.classes, exact, strict=True)}
-    kept = judgement.conformal_set(by_class, card.conformal.quantiles)
+    reason = None if verdict is None else verdict.reason
+    answers: dict[str, Any] = {"outcome": "not_judged", "reason": reason}
+    if outputs is not None:
+        answers = {"outcome": "judged", **_answers(disease, card, outputs, point)}
     return Prediction(
         id=new_prediction_id(),
         created_at=now(),
@@ -76,21 +78,44 @@ def compose(
             height=image.height,
             demo=image.digest in model.demo_digests,
         ),
-        outcome="judged",
-        probabilities=answers,
-        top=tuple(sorted(answers, key=lambda one: -one.probability)[: disease.top]),
-        conformal_set=kept,
-        conformal_coverage=card.conformal.coverage,
-        band=judgement.band(kept, card.finding),
-        operating_point=None
-        if point is None or card.finding is None
-        else _read_point(point, card.finding, names[card.finding], by_class[card.finding]),
+        **answers,
+        gate=None if verdict is None else verdict.reading,
         notices=notices(disease, card, image),
         timings_ms=dict(timings_ms),
         created_by=created_by,
         unit=unit,
         patient_reference=patient_reference,
     )
+
+
+def _answers(
+    disease: Disease, card: Card, outputs: NDArray[np.float32], point: OperatingPoint | None
+) -> dict[str, Any]:
+    """What a judged image's reading says beyond any other's."""
+    exact = judgement.probabilities(outputs, card)
+    names = class_names(disease, card)
+    short = judgement.rounded(exact)
+    answers = tuple(
+        ClassProbability(id=one.id, name=names[one.id], probability=value)
+        for one, value in zip(card.classes, short, strict=True)
+    )
+    by_class = {one.id: float(value) for one, value in zip(card.classes, exact, strict=True)}
+    kept = judgement.conformal_set(by_class, card.conformal.quantiles)
+    finding = card.finding
+    points = {
+        one.name: _read_point(one, finding, names[finding], by_class[finding])
+        for one in card.operating_points
+        if finding is not None
+    }
+    return {
+        "probabilities": answers,
+        "top": tuple(sorted(answers, key=lambda one: -one.probability)[: disease.top]),
+        "conformal_set": kept,
+        "conformal_coverage": card.conformal.coverage,
+        "band": judgement.band(kept, finding),
+        "operating_point": None if point is None else points.get(point.name),
+        "operating_points": tuple(points.values()),
+    }
 
 
 def choose_point(card: Card, name: OperatingPointName | None) -> OperatingPoint | None:
@@ -149,6 +174,16 @@ def notices(disease: Disease, card: Card, image: CheckedImage) -> tuple[Notice, 
                 detail=f"The file says that it is of the DICOM modality {image.modality}; the"
                 f" model reads images of the kind: {disease.modality}.",
                 remedy="Check that this is the right image and the right disease.",
+            )
+        )
+    smaller = min(card.input.width, card.input.height)
+    if smaller < LOW_RESOLUTION and min(image.width, image.height) >= 2 * smaller:
+        found.append(
+            Notice(
+                code="low-resolution-model",
+                detail=f"The model sees {card.input.width} by {card.input.height} pixels of this"
+                f" image's {image.width} by {image.height}; findings finer than that are lost.",
+                remedy="Take the figures as a demonstration; look at the image itself.",
             )
         )
     return tuple(found)

@@ -97,6 +97,7 @@ def publish(
                     keras=file_record(folder / candidate.card.files.keras.name),
                     ir_xml=file_record(xml),
                     ir_bin=file_record(weights),
+                    gate=candidate.card.files.gate,
                 ),
                 "golden": golden,
                 "precisions": _precisions(candidate.card, validation, folder, network, log),
@@ -117,6 +118,8 @@ def _next_version(registry: Registry, settings: Settings, disease: str) -> str:
 def _copy(candidate: VerifiedArtifact, stored: bytes, run: Path, folder: Path) -> None:
     """The checked bytes and the reports; scores and paths of images stay with the run."""
     (folder / candidate.card.files.keras.name).write_bytes(stored)
+    if candidate.card.files.gate is not None and candidate.gate is not None:
+        (folder / candidate.card.files.gate.name).write_bytes(candidate.gate)
     (folder / "demo").mkdir()
     for name, content in candidate.demo_images.items():
         (folder / "demo" / name).write_bytes(content)

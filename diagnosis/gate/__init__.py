@@ -5,7 +5,7 @@ gate, `parameters` what lies in its file, `verdict` what is said of an image.
 """
 
 from diagnosis.gate.features import DECODE_AT_LEAST, FEATURES, SIZE, features, of_thumbnail
-from diagnosis.gate.parameters import MAX_GATE_BYTES, Parameters, parameters_of
+from diagnosis.gate.parameters import MAX_GATE_BYTES, Parameters
 from diagnosis.gate.record import SPOILS, Gate, GateCheck, Kind
 from diagnosis.gate.verdict import OpenGate, Verdict
 
@@ -23,5 +23,4 @@ __all__ = [
     "Verdict",
     "features",
     "of_thumbnail",
-    "parameters_of",
 ]

@@ -115,11 +115,6 @@ class Parameters:
         return found
 
 
-def parameters_of(data: bytes, gate: Gate) -> Parameters:
-    """The numbers of a gate's file; raises as `Parameters.from_bytes`."""
-    return Parameters.from_bytes(data, gate)
-
-
 def _shapes(gate: Gate) -> list[tuple[int, ...]]:
     kinds, components, parts = 1 + len(gate.kinds), gate.components, 3 + gate.posture
     return [

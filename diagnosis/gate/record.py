@@ -49,7 +49,7 @@ class Gate(GateRecord):
     """The check that an image is one the artifact may judge; its numbers lie in its own file."""
 
     features: Literal["gate-1"] = FEATURES
-    threshold: Annotated[float, Field(ge=-100, le=1)]
+    threshold: Annotated[float, Field(ge=-100, lt=1)]
     """An image passes with a score at or above it; a typical good image has a score of 1."""
     kinds: Annotated[tuple[Kind, ...], Field(min_length=1, max_length=40)]
     """What the good images were told from, in the order of the file's weights."""

@@ -129,8 +129,8 @@ class OpenGate:
         if name and likely[best] >= _NEARLY_SURE:
             return Notice(
                 code="gate-other-kind",
-                detail=f"The image does not look like a {self.modality}; of the kinds that are"
-                f" known here it is most like a {name}.",
+                detail=f"The image does not look like {_one(self.modality)}; of the kinds that"
+                f" are known here it is most like {_one(name)}.",
                 remedy=f"Choose the disease that fits the image, or another image:"
                 f" {self.suitable_image}",
             )
@@ -140,6 +140,10 @@ class OpenGate:
             " model was made for.",
             remedy=f"Send another image: {self.suitable_image}",
         )
+
+
+def _one(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _is_noise(small: Floats) -> bool:

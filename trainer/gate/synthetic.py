@@ -41,7 +41,9 @@ def noise(rng: np.random.Generator) -> Pixels:
     if kind == 0:
         field = rng.uniform(0, 255, shape)
     elif kind == 1:
-        field = np.where(rng.random(shape) < rng.uniform(0.02, 0.5), 255.0 * (rng.random(shape) < 0.5), 128.0)
+        field = np.where(
+            rng.random(shape) < rng.uniform(0.02, 0.5), 255.0 * (rng.random(shape) < 0.5), 128.0
+        )
     elif kind == 2:
         field = rng.normal(rng.uniform(60, 190), rng.uniform(10, 80), shape)
     else:
