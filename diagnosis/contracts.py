@@ -154,6 +154,19 @@ class Prediction(Wire):
     """A keyed hash of the reference that was sent, never the reference itself."""
     warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
 
+    @model_validator(mode="after")
+    def _judged_or_a_reason(self) -> Self:
+        if self.outcome == "judged":
+            if self.reason is not None or not self.probabilities:
+                raise ValueError("a judged image has probabilities and no reason")
+        elif self.reason is None:
+            raise ValueError("an image that was not judged has a reason")
+        elif self.probabilities or self.top or self.conformal_set or self.operating_points:
+            raise ValueError("an image that was not judged has no probabilities")
+        elif self.band is not None or self.operating_point is not None:
+            raise ValueError("an image that was not judged has no band and no operating point")
+        return self
+
 
 class PredictionPage(Wire):
     """A page of predictions, newest first."""

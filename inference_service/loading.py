@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from diagnosis.artifacts import Card, VerifiedArtifact, check_against, open_artifact
 from diagnosis.catalogue import Disease
 from diagnosis.errors import ArtifactRefused, ImageRefused
+from diagnosis.gate import OpenGate, Parameters
 from diagnosis.images import CheckedImage, read_image
 from diagnosis.judgement import probabilities
 from inference_service.engines import Engine, make_engine
@@ -37,6 +38,8 @@ class LiveModel:
     demos: Mapping[str, Demo]
     demo_digests: frozenset[str]
     """Of the checked demo images, so that a reading of one says so."""
+    gate: OpenGate | None = None
+    """Says whether an image may be judged; None where the artifact takes any."""
     users: int = field(default=0, repr=False)
     retired: bool = field(default=False, repr=False)
 
@@ -105,7 +108,16 @@ def proved(disease: Disease, artifact: VerifiedArtifact, engine: Engine) -> Live
         engine=engine,
         demos={name: Demo(image.clean, image.media_type) for name, image in images.items()},
         demo_digests=frozenset(image.digest for image in images.values()),
+        gate=_gate(disease, artifact),
     )
+
+
+def _gate(disease: Disease, artifact: VerifiedArtifact) -> OpenGate | None:
+    record = artifact.card.gate
+    if record is None or artifact.gate is None:
+        return None
+    parameters = Parameters.from_bytes(artifact.gate, record)
+    return OpenGate(record, parameters, disease.modality, disease.suitable_image)
 
 
 def _demo(name: str, data: bytes, card: Card) -> CheckedImage:

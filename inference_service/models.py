@@ -108,6 +108,11 @@ class Models:
             if last:
                 model.engine.close()
 
+    def live(self) -> tuple[LiveModel, ...]:
+        """Every live model in the catalogue's order; for its card, gate and demo images only."""
+        found = (self._entries.get(disease_id) for disease_id in self.diseases)
+        return tuple(one for one in found if isinstance(one, LiveModel))
+
     def seed(self, models_dir: Path) -> None:
         """Copy what ships into the registry; what was refused on the way is remembered."""
         try:

@@ -1,4 +1,4 @@
-"""Bytes to a stored reading: wait, decode, preprocess, infer, judge, keep."""
+"""Bytes to a stored reading: wait, decode, pass the gate, preprocess, infer, judge, keep."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from diagnosis.contracts import OperatingPointName, Prediction
+from diagnosis.contracts import OperatingPointName, Prediction, SuggestionList
 from diagnosis.errors import Overloaded, StoreUnavailable
 from diagnosis.image_store import ImageStore
 from diagnosis.images import read_image
@@ -20,6 +20,9 @@ from diagnosis.results import ResultStore
 from diagnosis.telemetry import Metrics
 from inference_service.models import Models
 from inference_service.reading import choose_point, compose
+from inference_service.suggestions import suggest
+
+T = TypeVar("T")
 
 #: Of what is no reading and waits for a thread; one more is refused.
 MOST_ASIDE = 8
@@ -166,21 +169,46 @@ class Pipeline:
                 and nothing is kept.
         """
         self._models.check(disease_id)
-        self._metrics.queue_depth.inc()
         ask = _Ask(disease_id, data, operating_point, unit, created_by, patient_reference)
-        place.work = asyncio.get_running_loop().run_in_executor(
-            self._pool, self._work, ask, time.perf_counter()
-        )
-        try:
-            async with asyncio.timeout(self._deadline):
-                prediction, image = await asyncio.shield(place.work)
-        except TimeoutError as error:
-            raise Overloaded(cause="a reading was not done by its deadline") from error
+        prediction, image = await self._run(place, lambda waited: self._work(ask, waited))
         prediction = await self._keep(prediction, image)
         self._metrics.readings.labels(
             disease_id, prediction.outcome, prediction.band or "none"
         ).inc()
         return prediction
+
+    async def suggest(self, place: Place, data: bytes) -> SuggestionList:
+        """What an image may be read for; nothing of it is kept.
+
+        Raises:
+            ImageRefused, Overloaded: it cannot be read, or not in good time.
+        """
+        return await self._run(place, lambda _: suggest(self._models.live(), data))
+
+    async def _run(self, place: Place, work: Callable[[float], T]) -> T:
+        """Do some work in a thread, with the seconds that it waited for one.
+
+        Raises:
+            Overloaded: it did not begin, or did not end, by the deadline.
+        """
+        submitted = time.perf_counter()
+
+        def begin() -> T:
+            self._metrics.queue_depth.dec()
+            waited = time.perf_counter() - submitted
+            if waited > self._deadline:
+                # Its caller was told so already.
+                raise Overloaded
+            return work(waited)
+
+        self._metrics.queue_depth.inc()
+        future = asyncio.get_running_loop().run_in_executor(self._pool, begin)
+        place.work = future
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await asyncio.shield(future)
+        except TimeoutError as error:
+            raise Overloaded(cause="it was not done by its deadline") from error
 
     async def delete(self, unit: str, prediction_id: UUID) -> bool:
         """Delete a reading, and its image unless another reading shows it.
@@ -202,15 +230,9 @@ class Pipeline:
                 await asyncio.to_thread(self._images.delete, digest)
         return True
 
-    def _work(self, ask: "_Ask", submitted: float) -> tuple[Prediction, bytes]:
+    def _work(self, ask: "_Ask", waited: float) -> tuple[Prediction, bytes]:
         """Everything between the upload and the store, in one thread."""
-        self._metrics.queue_depth.dec()
-        timings: dict[str, float] = {}
-        waited = time.perf_counter() - submitted
-        if waited > self._deadline:
-            # Its caller was told so already.
-            raise Overloaded
-        timings["queue"] = round(waited * 1000, 3)
+        timings = {"queue": round(waited * 1000, 3)}
         self._metrics.step_seconds.labels(ask.disease, "queue").observe(waited)
         step = self._metrics.step
         with self._models.held(ask.disease) as model:
@@ -218,14 +240,21 @@ class Pipeline:
             preprocessing = model.card.preprocessing
             with step(ask.disease, "decode", timings):
                 image = read_image(ask.data, decode_at_least=preprocessing.decode_at_least)
-            with step(ask.disease, "preprocess", timings):
-                array = preprocessing.apply(image.pixels)
-            with step(ask.disease, "infer", timings):
-                outputs = model.engine.predict(array[np.newaxis])[0]
+            verdict = None
+            if model.gate is not None:
+                with step(ask.disease, "gate", timings):
+                    verdict = model.gate.judge(image.pixels)
+            outputs = None
+            if verdict is None or verdict.reading.passed:
+                with step(ask.disease, "preprocess", timings):
+                    array = preprocessing.apply(image.pixels)
+                with step(ask.disease, "infer", timings):
+                    outputs = model.engine.predict(array[np.newaxis])[0]
         prediction = compose(
             model,
             image,
             outputs,
+            verdict=verdict,
             point=point,
             timings_ms=timings,
             unit=ask.unit,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from diagnosis.contracts import (
     new_prediction_id,
     now,
 )
+from diagnosis.gate import Verdict
 from diagnosis.images import CheckedImage
 from diagnosis.preprocess import Resize
 from inference_service.loading import LiveModel
@@ -36,36 +38,33 @@ CLEARLY_LARGER = 2
 def compose(
     model: LiveModel,
     image: CheckedImage,
-    outputs: NDArray[np.float32],
+    outputs: NDArray[np.float32] | None,
     *,
     point: OperatingPoint | None,
     timings_ms: Mapping[str, float],
     unit: str,
     created_by: str,
     patient_reference: str | None,
+    verdict: Verdict | None = None,
 ) -> Prediction:
     """The reading of an image.
 
     Args:
         model: what answered.
         image: the checked image.
-        outputs: raw outputs of the model for it, shape (classes,).
+        outputs: raw outputs of the model for it, shape (classes,); None where the gate refused.
         point: the operating point to apply; None where the disease has no finding.
         timings_ms: milliseconds by step, so far.
         unit: the group of people who may see it.
         created_by: who asked.
         patient_reference: already hashed.
+        verdict: what the gate said; None where the artifact has none.
     """
     disease, card = model.disease, model.card
-    exact = judgement.probabilities(outputs, card)
-    names = class_names(disease, card)
-    short = judgement.rounded(exact)
-    answers = tuple(
-        ClassProbability(id=one.id, name=names[one.id], probability=value)
-        for one, value in zip(card.classes, short, strict=True)
-    )
-    by_class = {one.id: float(value) for one, value in zip(card.classes, exact, strict=True)}
-    kept = judgement.conformal_set(by_class, card.conformal.quantiles)
+    reason = None if verdict is None else verdict.reason
+    answers: dict[str, Any] = {"outcome": "not_judged", "reason": reason}
+    if outputs is not None:
+        answers = {"outcome": "judged", **_answers(model, outputs, point)}
     return Prediction(
         id=new_prediction_id(),
         created_at=now(),
@@ -82,21 +81,42 @@ def compose(
             height=image.height,
             demo=image.digest in model.demo_digests,
         ),
-        outcome="judged",
-        probabilities=answers,
-        top=tuple(sorted(answers, key=lambda one: -one.probability)[: disease.top]),
-        conformal_set=kept,
-        conformal_coverage=card.conformal.coverage,
-        band=judgement.band(kept, card.finding),
-        operating_point=None if point is None else _read_points(card, (point,), names, by_class)[0],
-        operating_points=_read_points(card, card.operating_points, names, by_class),
-        heatmap_classes=card.heatmap_classes if model.engine.explains else (),
+        **answers,
+        gate=None if verdict is None else verdict.reading,
         notices=notices(disease, card, image),
         timings_ms=dict(timings_ms),
         created_by=created_by,
         unit=unit,
         patient_reference=patient_reference,
     )
+
+
+def _answers(
+    model: LiveModel, outputs: NDArray[np.float32], point: OperatingPoint | None
+) -> dict[str, Any]:
+    """What a judged image's reading says beyond any other's."""
+    disease, card = model.disease, model.card
+    exact = judgement.probabilities(outputs, card)
+    names = class_names(disease, card)
+    short = judgement.rounded(exact)
+    answers = tuple(
+        ClassProbability(id=one.id, name=names[one.id], probability=value)
+        for one, value in zip(card.classes, short, strict=True)
+    )
+    by_class = {one.id: float(value) for one, value in zip(card.classes, exact, strict=True)}
+    kept = judgement.conformal_set(by_class, card.conformal.quantiles)
+    return {
+        "probabilities": answers,
+        "top": tuple(sorted(answers, key=lambda one: -one.probability)[: disease.top]),
+        "conformal_set": kept,
+        "conformal_coverage": card.conformal.coverage,
+        "band": judgement.band(kept, card.finding),
+        "operating_point": None
+        if point is None
+        else _read_points(card, (point,), names, by_class)[0],
+        "operating_points": _read_points(card, card.operating_points, names, by_class),
+        "heatmap_classes": card.heatmap_classes if model.engine.explains else (),
+    }
 
 
 def choose_point(card: Card, name: OperatingPointName | None) -> OperatingPoint | None:

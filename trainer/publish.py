@@ -98,6 +98,7 @@ def publish(
                     keras=file_record(folder / candidate.card.files.keras.name),
                     ir_xml=file_record(xml),
                     ir_bin=file_record(weights),
+                    gate=candidate.card.files.gate,
                 ),
                 "golden": golden,
                 "precisions": _precisions(candidate.card, validation, folder, network, log),
@@ -130,6 +131,8 @@ def _copy(candidate: VerifiedArtifact, stored: bytes, run: Path, folder: Path) -
         TrainerRefused: the report holds an image.
     """
     (folder / candidate.card.files.keras.name).write_bytes(stored)
+    if candidate.card.files.gate is not None and candidate.gate is not None:
+        (folder / candidate.card.files.gate.name).write_bytes(candidate.gate)
     (folder / "demo").mkdir()
     for name, content in candidate.demo_images.items():
         (folder / "demo" / name).write_bytes(content)

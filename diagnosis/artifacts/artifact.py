@@ -13,6 +13,7 @@ from diagnosis.artifacts.ir import MAX_BIN_BYTES, MAX_XML_BYTES, inspect_ir
 from diagnosis.artifacts.opener import CONVERT, inspect_keras
 from diagnosis.catalogue import Disease
 from diagnosis.errors import ArtifactRefused, CardRefused, DigestMismatch, FormatRefused
+from diagnosis.gate import MAX_GATE_BYTES, Parameters
 
 CARD_NAME = "card.json"
 DEMO_FOLDER = "demo"
@@ -34,6 +35,8 @@ class VerifiedArtifact:
     ir_bin: bytes | None
     demo_images: Mapping[str, bytes]
     """By file name; each matches its digest on the card."""
+    gate: bytes | None = None
+    """The numbers of the gate; they fit the card's record of it."""
 
     @property
     def digest(self) -> str:
@@ -49,14 +52,15 @@ def open_artifact(folder: Path) -> VerifiedArtifact:
         FormatRefused: the model is not a `.keras` file.
         DigestMismatch: a file is missing or is not the one the card names.
         ArchiveRefused, ConfigRefused, WeightsRefused: the `.keras` must not reach Keras.
-        ArtifactRefused: the IR is not a plain one.
+        ArtifactRefused: the IR is not a plain one, or the gate's numbers do not fit its record.
     """
     card = Card.from_json(_read_card(folder))
     name = card.files.keras.name
     if not name.endswith(".keras"):
         raise FormatRefused(remedy=CONVERT, cause=f"format-name: the card names {name}")
+    files = card.files
     names = [
-        record.name for record in (card.files.keras, card.files.ir_xml, card.files.ir_bin) if record
+        record.name for record in (files.keras, files.ir_xml, files.ir_bin, files.gate) if record
     ]
     if len({*names, CARD_NAME, DEMO_FOLDER}) != len(names) + 2:
         raise CardRefused(cause="card-names: two files of the card have one name")
@@ -65,6 +69,13 @@ def open_artifact(folder: Path) -> VerifiedArtifact:
     if card.files.ir_xml is not None and card.files.ir_bin is not None:
         ir_xml = _read_recorded(folder, card.files.ir_xml, MAX_XML_BYTES)
         ir_bin = _read_recorded(folder, card.files.ir_bin, MAX_BIN_BYTES)
+    gate = None
+    if card.gate is not None and files.gate is not None:
+        gate = _read_recorded(folder, files.gate, MAX_GATE_BYTES)
+        try:
+            Parameters.from_bytes(gate, card.gate)
+        except ValueError as error:
+            raise ArtifactRefused(cause=f"gate: {error}") from error
     if len(card.demo_images) > MAX_DEMO_IMAGES:
         raise CardRefused(cause=f"demo-images: more than {MAX_DEMO_IMAGES}")
     demos = {}
@@ -75,7 +86,7 @@ def open_artifact(folder: Path) -> VerifiedArtifact:
     inspect_keras(keras)
     if ir_xml is not None and ir_bin is not None:
         inspect_ir(ir_xml, ir_bin)
-    return VerifiedArtifact(card, keras, ir_xml, ir_bin, demos)
+    return VerifiedArtifact(card, keras, ir_xml, ir_bin, demos, gate)
 
 
 def check_against(card: Card, disease: Disease) -> None:

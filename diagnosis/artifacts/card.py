@@ -16,6 +16,7 @@ from pydantic import (
 
 from diagnosis.contracts import Digest, Interval, OperatingPointName, Probability, Slug
 from diagnosis.errors import CardRefused, DigestMismatch
+from diagnosis.gate import Gate
 from diagnosis.preprocess import Preprocessing
 
 #: A card is text that people read; a larger one is an attack or a mistake.
@@ -51,6 +52,8 @@ class Files(Record):
     keras: FileRecord
     ir_xml: FileRecord | None = None
     ir_bin: FileRecord | None = None
+    gate: FileRecord | None = None
+    """The numbers of the gate, where there is one."""
 
     @model_validator(mode="after")
     def _both_halves_of_the_ir(self) -> Self:
@@ -288,6 +291,8 @@ class Card(Record):
     """What storing the weights in half precision changed; None where they are stored whole."""
     explanation: Explanation | None = None
     """How heatmaps are made; None where they are not."""
+    gate: Gate | None = None
+    """The check that an image is one the artifact may judge; None where it takes any."""
     demo_images: tuple[DemoImage, ...] = ()
     golden: tuple[GoldenOutput, ...] = ()
     limitations: tuple[Sentence, ...] = ()
@@ -310,6 +315,8 @@ class Card(Record):
         made = (*self.preprocessing.size, self.preprocessing.channels)
         if made != (self.input.width, self.input.height, self.input.channels):
             raise ValueError("the preprocessing does not make an array of the input's shape")
+        if (self.gate is None) != (self.files.gate is None):
+            raise ValueError("a gate is a record and a file; the card has only one of them")
         if any(len(golden.logits) != len(ids) for golden in self.golden):
             raise ValueError("a golden output has not one figure a class")
         if self.explanation is not None and set(self.explanation.classes) != set(ids):

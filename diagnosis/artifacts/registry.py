@@ -315,6 +315,8 @@ def _contents(artifact: VerifiedArtifact, source: Path) -> dict[str, bytes]:
     if card.files.ir_xml and card.files.ir_bin and artifact.ir_xml and artifact.ir_bin:
         files[card.files.ir_xml.name] = artifact.ir_xml
         files[card.files.ir_bin.name] = artifact.ir_bin
+    if card.files.gate and artifact.gate:
+        files[card.files.gate.name] = artifact.gate
     for name, content in artifact.demo_images.items():
         files[f"{DEMO_FOLDER}/{name}"] = content
     for name in _REPORTS:
