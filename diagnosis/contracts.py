@@ -127,11 +127,13 @@ class Prediction(Wire):
     reason: Notice | None = None
     """Why the image was not judged, and what to do; only when `outcome` is `not_judged`."""
     probabilities: tuple[ClassProbability, ...] = ()
-    """Every stored class, in the catalogue's order; sums to one (see `top` for the ranking)."""
+    """Every class, in the catalogue's order; sums to one (see `top` for the ranking). Of a model
+    with more than 20 classes only the ten most probable, which then sum to less."""
     top: tuple[ClassProbability, ...] = ()
     """The most probable classes, most probable first; three, or as many as the catalogue says."""
     conformal_set: tuple[Slug, ...] = ()
-    """The classes that cannot be excluded at the card's stated coverage."""
+    """The classes that cannot be excluded at the card's stated coverage; empty too where not all
+    of them are among the probabilities, and then no coverage is stated."""
     conformal_coverage: Probability | None = None
     """How often such a set holds the true class, as the card states it."""
     band: Band | None = None

@@ -33,6 +33,9 @@ from inference_service.problems import FieldRefused
 #: at least `CLEARLY_LARGER` times as many.
 LOW_RESOLUTION_SIDE = 64
 CLEARLY_LARGER = 2
+#: A model with more classes than this has only its most probable ones stored.
+MOST_CLASSES = 20
+STORED_CLASSES = 10
 
 
 def compose(
@@ -105,11 +108,14 @@ def _answers(
     )
     by_class = {one.id: float(value) for one, value in zip(card.classes, exact, strict=True)}
     kept = judgement.conformal_set(by_class, card.conformal.quantiles)
+    listed = most_probable(answers, card.finding)
+    # A set that lacks a class of its own would promise what it does not keep.
+    whole = {*kept} <= {one.id for one in listed}
     return {
-        "probabilities": answers,
+        "probabilities": listed,
         "top": tuple(sorted(answers, key=lambda one: -one.probability)[: disease.top]),
-        "conformal_set": kept,
-        "conformal_coverage": card.conformal.coverage,
+        "conformal_set": kept if whole else (),
+        "conformal_coverage": card.conformal.coverage if whole else None,
         "band": judgement.band(kept, card.finding),
         "operating_point": None
         if point is None
@@ -117,6 +123,20 @@ def _answers(
         "operating_points": _read_points(card, card.operating_points, names, by_class),
         "heatmap_classes": card.heatmap_classes if model.engine.explains else (),
     }
+
+
+def most_probable(
+    answers: tuple[ClassProbability, ...], finding: str | None
+) -> tuple[ClassProbability, ...]:
+    """What is stored of the answers, in their order: all, or of more than 20 the ten highest.
+
+    The finding is always among them.
+    """
+    if len(answers) <= MOST_CLASSES:
+        return answers
+    ranked = sorted(answers, key=lambda one: (one.id != finding, -one.probability))
+    kept = {one.id for one in ranked[:STORED_CLASSES]}
+    return tuple(one for one in answers if one.id in kept)
 
 
 def choose_point(card: Card, name: OperatingPointName | None) -> OperatingPoint | None:

@@ -19,7 +19,9 @@ app = typer.Typer(
 
 app.command()(data.audit)
 app.command(name="sign-off")(data.sign_off)
+app.command()(data.relabel)
 app.command()(training.train)
+app.command()(training.make_everyday_object)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.compare)
 app.command()(registry.publish)

@@ -63,13 +63,15 @@ def _speaks_of(manifest: Path, data: Path) -> bool:
 def read(manifest: Path, data: Path) -> Iterator[Row]:
     """The rows of a manifest whose files lie under DATA.
 
-    Paths are relative to the manifest's own folder.
+    Paths are relative to the manifest's own folder where DATA lies in it, else to DATA.
 
     Raises:
         DataRefused: not a readable CSV, a column is missing, a path leaves the manifest's folder,
             or a file stands twice.
     """
     home, inside = manifest.resolve().parent, data.resolve()
+    if not inside.is_relative_to(home):
+        home = inside
     try:
         text = manifest.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -88,7 +90,7 @@ def read(manifest: Path, data: Path) -> Iterator[Row]:
         # Not `resolve`: a link in a data set points where it likes, the row says where it is.
         path = Path(_normal(home / row["path"].strip()))
         if not path.is_relative_to(home):
-            raise DataRefused(f"Line {number} of {manifest} points outside the manifest's folder.")
+            raise DataRefused(f"Line {number} of {manifest} points outside {home}.")
         if not path.is_relative_to(inside):
             continue
         if path in seen:

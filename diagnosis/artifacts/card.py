@@ -121,8 +121,9 @@ class Evaluation(Record):
     """The measured figures, each with its interval, and two trivial baselines beside them."""
 
     dataset: Sentence
-    images: Annotated[int, Field(gt=0)]
-    groups: Annotated[int, Field(gt=0)]
+    images: Annotated[int, Field(ge=0)]
+    """0 where nothing was measured; then there are no figures."""
+    groups: Annotated[int, Field(ge=0)]
     per_class: dict[Slug, int]
     figures: dict[str, Interval]
     baseline_always_finding: dict[str, float] = Field(default_factory=dict)
@@ -140,6 +141,12 @@ class Evaluation(Record):
     """Of each class, the share of its images whose conformal set holds it."""
     subgroups: tuple[SubgroupRecord, ...] = ()
 
+    @model_validator(mode="after")
+    def _figures_come_from_images(self) -> Self:
+        if not self.images and self.figures:
+            raise ValueError("figures that were measured on no image")
+        return self
+
 
 class Population(Record):
     """Who the training images show; a patient outside it gets a notice on the reading."""
@@ -154,8 +161,9 @@ class Training(Record):
 
     recipe: str
     dataset: Sentence
-    images: Annotated[int, Field(gt=0)]
-    groups: Annotated[int, Field(gt=0)]
+    images: Annotated[int, Field(ge=0)]
+    """0 where the weights came as they are and nothing was trained."""
+    groups: Annotated[int, Field(ge=0)]
     per_class: dict[Slug, int]
     seed: int
     backbone: str = ""

@@ -1,14 +1,20 @@
 """What a reading says beside its figures."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
 from diagnosis.artifacts import Card
+from diagnosis.artifacts.card import CardClass, Conformal
 from diagnosis.catalogue import DICOM_MODALITIES, Modality, catalogue
+from diagnosis.contracts import Prediction
 from diagnosis.images import CheckedImage
 from diagnosis.preprocess import Greyscale, Preprocessing, Resize
+from inference_service.loading import LiveModel
 from inference_service.problems import FieldRefused
-from inference_service.reading import choose_point, notices, seen_side
+from inference_service.reading import choose_point, compose, notices, seen_side
 from tests.diagnosis.test_judgement import card as plain_card
 
 DISEASE = catalogue()["chest_xray_pneumonia"]
@@ -109,3 +115,50 @@ def test_the_operating_point() -> None:
     assert choose_point(without, None) is None
     with pytest.raises(FieldRefused, match="none"):
         choose_point(without, "balanced")
+
+
+def many_classes(count: int, quantile: float, finding: str | None = None) -> Prediction:
+    """A reading by a model of so many classes; the later a class, the more probable."""
+    ids = [f"class_{number}" for number in range(count)]
+    found = plain_card().model_copy(
+        update={
+            "classes": tuple(CardClass(id=one, name=one.upper()) for one in ids),
+            "finding": finding,
+            "operating_points": (),
+            "conformal": Conformal(
+                coverage=0.9, quantiles=dict.fromkeys(ids, quantile), fitted_on="nothing"
+            ),
+        }
+    )
+    disease = catalogue()["everyday_object"]
+    model = SimpleNamespace(disease=disease, card=found, demo_digests=frozenset())
+    return compose(
+        cast("LiveModel", model),
+        image(),
+        np.linspace(0, 5, count, dtype=np.float32),
+        point=None,
+        timings_ms={},
+        unit="default",
+        created_by="test",
+        patient_reference=None,
+    )
+
+
+def test_of_more_than_twenty_classes_the_ten_most_probable_are_stored() -> None:
+    reading = many_classes(1000, quantile=1.0)
+    assert [one.id for one in reading.probabilities] == [f"class_{n}" for n in range(990, 1000)]
+    assert [one.id for one in reading.top] == [f"class_{n}" for n in range(999, 994, -1)]
+    assert sum(one.probability for one in reading.probabilities) < 0.5
+    # The set of all thousand is not stored, so no coverage is stated for what is.
+    assert (reading.conformal_set, reading.conformal_coverage) == ((), None)
+    assert len(many_classes(20, quantile=1.0).probabilities) == 20
+    assert len(many_classes(20, quantile=1.0).conformal_set) == 20
+
+
+def test_a_set_that_is_stored_whole_keeps_its_coverage_and_the_finding_is_always_stored() -> None:
+    reading = many_classes(21, quantile=0.86, finding="class_0")
+    assert reading.conformal_coverage == 0.9
+    assert reading.conformal_set
+    assert {*reading.conformal_set} <= {one.id for one in reading.probabilities}
+    assert len(reading.probabilities) == 10
+    assert reading.probabilities[0].id == "class_0"

@@ -10,6 +10,7 @@ from rich.table import Table
 from diagnosis import WARNING
 from diagnosis.artifacts.durable import replace_file
 from diagnosis.catalogue import disease as disease_of
+from trainer import relabel as relabelling
 from trainer import signoff
 from trainer.commands import (
     AsJson,
@@ -154,3 +155,22 @@ def _summary(report: dict[str, Any]) -> None:
 
 def _say(line: str) -> None:
     shown.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@refusing
+def relabel(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of labelled images.")],
+    disease: Annotated[str, typer.Option(help="Whose classes the new labels are.")],
+    pattern: Annotated[
+        list[str],
+        typer.Option(help="CLASS=REGEX, searched for in the path below DATA; once a class."),
+    ],
+    out: Annotated[Path, typer.Option(help="The manifest to write; must not exist.")],
+    manifest: Manifest = None,
+) -> None:
+    """Write a manifest that labels DATA for another disease, by the names of its files."""
+    counts = relabelling.relabel(data, disease_of(disease), pattern, out, manifest=manifest)
+    for (split, class_id), count in sorted(counts.items()):
+        _say(f"{split or 'no split'}: {class_id} {count}")
+    typer.echo(f"{out}")
+    told.print(f"Use it: trainer train {disease} --data {data} --manifest {out}", highlight=False)

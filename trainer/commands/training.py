@@ -98,3 +98,25 @@ def train(
         )
     typer.echo(f"{folder}")
     told.print(f"Read {folder / 'report.html'}, then: trainer publish {folder}", highlight=False)
+
+
+@refusing
+def make_everyday_object(
+    weights: Annotated[
+        Path, typer.Option(help="VGG16's weights with its top (.h5), or: imagenet.")
+    ] = Path("imagenet"),
+    class_index: Annotated[
+        Path | None, typer.Option(help="Keras's imagenet_class_index.json, for the names.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; must not exist.")] = None,
+) -> None:
+    """Make the candidate that names everyday objects: VGG16 with ImageNet's thousand classes."""
+    from trainer import everyday
+
+    settings = read_settings()
+    stamp = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    folder = everyday.make(
+        out or settings.runs_dir / f"{everyday.DISEASE}-{stamp}", weights, class_index
+    )
+    typer.echo(f"{folder}")
+    told.print(f"Nothing was measured. Then: trainer publish {folder}", highlight=False)
