@@ -23,3 +23,7 @@ class ArtifactMissing(TrainerRefused):
 
 class ParityRefused(TrainerRefused):
     """The converted model does not answer as the Keras model does."""
+
+
+class PrecisionRefused(TrainerRefused):
+    """Storing the weights in half precision changes the answers, or it cannot be measured."""

@@ -193,6 +193,8 @@ class Card(Record):
     """The same model refitted without an acquisition family, measured on that family."""
     precisions: dict[Precision, PrecisionCheck] = Field(default_factory=dict)
     """Lower precisions that were compared with f32; one that is not here is not used."""
+    half_precision_storage: PrecisionCheck | None = None
+    """What storing the weights in half precision changed; None where they are stored whole."""
     demo_images: tuple[DemoImage, ...] = ()
     golden: tuple[GoldenOutput, ...] = ()
     limitations: tuple[Sentence, ...] = ()

@@ -25,12 +25,15 @@ from trainer.commands import (
 def publish(
     run: Annotated[Path, typer.Argument(help="Folder that `trainer train` wrote.")],
     registry: RegistryOption = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights in half precision: half the bytes.")
+    ] = False,
 ) -> None:
     """Convert a candidate, prove it unchanged, and publish it as the next version."""
     from trainer.publish import publish as publish_run
 
     settings = read_settings()
-    done = publish_run(run, open_registry(registry, settings), settings, told.print)
+    done = publish_run(run, open_registry(registry, settings), settings, told.print, half=half)
     typer.echo(f"{done.folder}")
     told.print(
         f"It waits: trainer promote {done.card.disease} {done.card.version}", highlight=False
