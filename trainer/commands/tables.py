@@ -51,7 +51,9 @@ def show_evaluation(result: dict[str, Any], screen: Console) -> None:
 def show_comparison(result: dict[str, Any], screen: Console) -> None:
     """The table of `trainer compare`, from its JSON."""
     a, b = result["a"]["name"], result["b"]["name"]
-    table = Table(box=SIMPLE_HEAD, title=f"The same {result['n']} images of {result['groups']} groups")
+    table = Table(
+        box=SIMPLE_HEAD, title=f"The same {result['n']} images of {result['groups']} groups"
+    )
     for head in ("figure", a, b, "difference", "95 % interval", "p"):
         table.add_column(head, justify="left" if head == "figure" else "right", overflow="fold")
     for name, one in result["differences"].items():
