@@ -51,6 +51,7 @@ OPERATIONS = (
     "GET /api/v1/predictions/{prediction_id}",
     "DELETE /api/v1/predictions/{prediction_id}",
     "GET /api/v1/predictions/{prediction_id}/image",
+    "GET /api/v1/predictions/{prediction_id}/heatmap",
 )
 
 

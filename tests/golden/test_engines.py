@@ -21,7 +21,7 @@ from inference_service.loading import loader, proved
 from tests.fixtures.live_service import DISEASE, settings_in
 
 ROOT = Path(__file__).parents[2]
-#: Outputs of the Keras reference, by the digest of the artifact.
+#: Outputs of the Keras reference, by the digest of the artifact; heatmaps by `<digest> maps`.
 References = dict[str, NDArray[np.float32]]
 
 SHIPPED = sorted((ROOT / "models").glob("*/*/card.json"))
@@ -29,15 +29,21 @@ SHIPPED = sorted((ROOT / "models").glob("*/*/card.json"))
 pytestmark = pytest.mark.xdist_group("golden")
 
 #: Runs the reference in a process of its own: TensorFlow stays out of this one. FOLDER holds
-#: `<name>.keras` and `<name>.in.npy` of each artifact and gets `<name>.out.npy`.
+#: `<name>.keras`, `<name>.json` and `<name>.in.npy` of each artifact and gets `<name>.out.npy`, and
+#: the heatmaps of the first input as `<name>.map.npy` where the card says how they are made.
 REFERENCE = """
 import sys
 from pathlib import Path
 import numpy as np
+from diagnosis.artifacts import Card
 from inference_service.engines.keras_engine import KerasEngine
 for model in Path(sys.argv[1]).glob("*.keras"):
-    engine = KerasEngine(model.read_bytes())
-    np.save(model.with_suffix(".out.npy"), engine.predict(np.load(model.with_suffix(".in.npy"))))
+    card = Card.from_json(model.with_suffix(".json").read_bytes())
+    engine = KerasEngine(model.read_bytes(), card=card)
+    inputs = np.load(model.with_suffix(".in.npy"))
+    np.save(model.with_suffix(".out.npy"), engine.predict(inputs))
+    if engine.explains:
+        np.save(model.with_suffix(".map.npy"), engine.explain(inputs[0]))
 """
 
 
@@ -61,6 +67,7 @@ def references(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Ref
     for number, place in enumerate([artifacts / DISEASE / "1", *(one.parent for one in SHIPPED)]):
         artifact = open_artifact(place)
         (folder / f"{number}.keras").write_bytes(artifact.keras)
+        (folder / f"{number}.json").write_bytes(artifact.card.to_json())
         np.save(folder / f"{number}.in.npy", inputs(artifact))
         digests[artifact.digest] = folder / f"{number}.out.npy"
     ran = subprocess.run(
@@ -73,7 +80,12 @@ def references(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Ref
         timeout=180,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-    return {digest: np.load(path) for digest, path in digests.items()}
+    outputs = {digest: np.load(path) for digest, path in digests.items()}
+    maps = {
+        f"{digest} maps": path.with_suffix("").with_suffix(".map.npy")
+        for digest, path in digests.items()
+    }
+    return outputs | {name: np.load(path) for name, path in maps.items() if path.exists()}
 
 
 def openvino(artifact: VerifiedArtifact, cache: Path) -> Engine:
@@ -91,10 +103,23 @@ def agree(artifact: VerifiedArtifact, engine: Engine, reference: NDArray[np.floa
     assert np.stack(alone) == pytest.approx(expected, abs=1e-3)
 
 
+def explain_alike(
+    artifact: VerifiedArtifact, engine: Engine, reference: NDArray[np.float32]
+) -> None:
+    """Heatmaps by OpenVINO and by Keras differ by rounding alone."""
+    found = engine.explain(inputs(artifact)[0])
+    assert found.shape == reference.shape
+    strongest = float(np.abs(reference).max())
+    assert strongest > 0
+    assert np.abs(found - reference).max() <= max(0.01 * strongest, 1e-4)
+
+
 def test_the_tiny_artifact(artifacts: Path, tmp_path: Path, references: References) -> None:
     artifact = open_artifact(artifacts / DISEASE / "1")
     engine = openvino(artifact, tmp_path / "cache")
     agree(artifact, engine, references[artifact.digest])
+    assert engine.explains
+    explain_alike(artifact, engine, references[f"{artifact.digest} maps"])
     assert not (tmp_path / "cache").exists()
     assert engine.precision == "f32"
 
@@ -125,6 +150,9 @@ def test_what_ships(card: Path, tmp_path: Path, references: References) -> None:
     assert artifact.card.golden, "a shipped artifact has golden outputs"
     proved(disease(artifact.card.disease), artifact, engine)
     agree(artifact, engine, references[artifact.digest])
+    assert engine.explains == (artifact.card.explanation is not None)
+    if engine.explains:
+        explain_alike(artifact, engine, references[f"{artifact.digest} maps"])
 
 
 def test_an_artifact_without_a_graph_is_converted_once(
@@ -133,7 +161,10 @@ def test_an_artifact_without_a_graph_is_converted_once(
     whole = open_artifact(artifacts / DISEASE / "1")
     bare = VerifiedArtifact(whole.card, whole.keras, None, None, whole.demo_images)
     cache = tmp_path / "cache"
-    agree(bare, openvino(bare, cache), references[whole.digest])
+    converted = openvino(bare, cache)
+    agree(bare, converted, references[whole.digest])
+    # Its nodes have other names than those that the card was written for.
+    assert not converted.explains
     [place] = cache.iterdir()
     assert place.name == whole.digest.removeprefix("sha256:")
     assert len(json.loads((place / "digests.json").read_text())) == 2
