@@ -5,7 +5,7 @@ from typing import Any
 
 from trainer.batches import Batches, Images, Maps, Source
 from trainer.checkpoints import Arrays, Checkpoints, assign, values
-from trainer.network import frozen_maps, layer, set_trainable
+from trainer.network import behind, frozen_maps, set_trainable
 from trainer.objective import is_better, loss_of, metrics_of, optimiser_of
 from trainer.recipes import Built, Descent, Recipe
 from trainer.refusals import RecipeRefused
@@ -175,7 +175,7 @@ def _prepared(
     train_source: Source
     val_source: Source
     if phase.cut:
-        part = keras().Model(layer(built, phase.cut).output, built.model.output)
+        part = behind(built, phase.cut, built.model.output)
         versions = [
             frozen_maps(phase.cut, built, task, task.train, copy)
             for copy in range(phase.copies + 1)

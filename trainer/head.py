@@ -6,9 +6,8 @@ from scipy.optimize import minimize
 
 from trainer.batches import Floats, Maps
 from trainer.frozen import frozen_outputs
-from trainer.network import frozen_maps, layer, set_trainable
+from trainer.network import behind, frozen_maps, layer, set_trainable
 from trainer.recipes import Built, HeadFit, Recipe
-from trainer.runtime import keras
 from trainer.task import Task
 
 #: Name of the layer that a head is fitted on.
@@ -37,7 +36,7 @@ def _features(cut: str, built: Built, task: Task, copy: int) -> Floats:
     maps = frozen_maps(cut, built, task, task.train, copy)
     if cut == FEATURES:
         return np.stack(maps).astype(np.float32)
-    body = keras().Model(layer(built, cut).output, layer(built, FEATURES).output)
+    body = behind(built, cut, layer(built, FEATURES).output)
     return np.concatenate(list(frozen_outputs(body, Maps([maps]), len(task.train))))
 
 

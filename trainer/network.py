@@ -1,5 +1,6 @@
 """What is done with a network while it is fitted: frozen, run, and its maps kept."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,32 @@ def layer(built: Built, name: str) -> Any:
         raise RecipeRefused(f"The network has no layer {name!r}, which a phase names.") from error
 
 
+def before(built: Built, cut: str) -> Any:
+    """The network up to a cut: from images to the maps there, of several layers as one vector."""
+    k = keras()
+    maps = [layer(built, name).output for name in cut.split()]
+    if len(maps) == 1:
+        return k.Model(built.model.input, maps[0])
+    flat = k.layers.Concatenate()([k.layers.Flatten()(one) for one in maps])
+    return k.Model(built.model.input, flat)
+
+
+def behind(built: Built, cut: str, outputs: Any) -> Any:
+    """The network from the maps of a cut, as `before` gives them, to some outputs."""
+    k = keras()
+    maps = [layer(built, name).output for name in cut.split()]
+    if len(maps) == 1:
+        return k.Model(maps[0], outputs)
+    sizes = [math.prod(one.shape[1:]) for one in maps]
+    flat = k.Input((sum(sizes),))
+    ends = np.cumsum(sizes).tolist()
+    parts = [
+        k.ops.reshape(flat[:, end - size : end], (-1, *one.shape[1:]))
+        for one, size, end in zip(maps, sizes, ends, strict=True)
+    ]
+    return k.Model(flat, k.Model(maps, outputs)(parts))
+
+
 def refuse_unsound_layers(recipe: Recipe, built: Built) -> None:
     """Check the layers that the phases name against the network.
 
@@ -71,7 +98,7 @@ def refuse_unsound_layers(recipe: Recipe, built: Built) -> None:
                     "would replace its pretrained statistics. Name convolutions or dense layers."
                 )
     for cut in {phase.cut for phase in recipe.phases if phase.cut}:
-        body = keras().Model(built.model.input, layer(built, cut).output)
+        body = before(built, cut)
         for phase in recipe.phases:
             set_trainable(built, phase.trainable if isinstance(phase, Descent) else ())
             trained = [one.name for one in body.layers if one.weights and one.trainable]
@@ -88,7 +115,7 @@ def frozen_maps(
     missing = [one for one in examples if (cut, copy, one.digest) not in task.frozen]
     if missing:
         task.log(f"Maps at {cut} of {len(missing)} images, version {copy + 1}")
-        body = keras().Model(built.model.input, layer(built, cut).output)
+        body = before(built, cut)
         left = iter(missing)
         # Block by block: all maps in 32 bit at once would take gigabytes.
         for maps in frozen_outputs(body, task.images(missing, copy), len(missing)):

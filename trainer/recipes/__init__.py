@@ -38,7 +38,7 @@ class HeadFit:
     copies: int = 0
     """Augmented copies of each training image beside the image itself."""
     cut: str = ""
-    """Name of a layer: what comes before it is frozen in the later phases too, and is computed
+    """Names of layers: what comes before them is frozen in the later phases too, and is computed
     once for every image and copy."""
 
 
@@ -62,7 +62,7 @@ class Descent:
     average: float = 0.0
     """Momentum of an exponential moving average of the weights; 0 takes the weights themselves."""
     cut: str = ""
-    """Name of a layer: what comes before it stays frozen, is computed once for every training
+    """Names of layers: what comes before them stays frozen, is computed once for every training
     image and its copies, and only what comes behind it is trained. Several times as fast."""
     copies: int = 4
     """With `cut`: augmented copies of each training image; an epoch draws one of them or itself."""

@@ -32,13 +32,11 @@ def build(order: Order) -> Built:
     shape = (order.input.height, order.input.width, order.input.channels)
     inputs = layers.Input(shape, name="image")
     maps = squeezenet.build(weights, inputs, last=max(TAPS))
-    pooled = []
-    for tap in TAPS:
-        side = maps[tap].shape[1]
-        window = max(1, round(side * WINDOW))
-        middle = layers.AveragePooling2D(window, 1, name=f"middle{tap}")(maps[tap])
-        pooled.append(layers.GlobalAveragePooling2D(name=f"pooled{tap}")(middle))
-    features = layers.Concatenate(name="features")(pooled)
+    # The taps have one size: pooled side by side, they are one set of maps to explain an answer by.
+    taps = layers.Concatenate(name="maps")([maps[tap] for tap in TAPS])
+    window = max(1, round(taps.shape[1] * WINDOW))
+    middle = layers.AveragePooling2D(window, 1, name="middle")(taps)
+    features = layers.GlobalAveragePooling2D(name="features")(middle)
     value = layers.BatchNormalization(center=False, scale=False, epsilon=0.0, name="standardise")(
         features
     )
