@@ -112,6 +112,8 @@ def near_duplicates(thumbnails: Sequence[Thumbnail]) -> list[Likeness]:
         correlation = np.einsum("ij,ij->i", units[first], units[second])
         close = correlation >= LEAST_CORRELATION
         first, second, distance = first[close], second[close], distance[close]
+        if not len(first):
+            continue
         alike = _detail(full, first, second) >= LEAST_DETAIL
         found += [
             Likeness(int(places[i]), int(places[j]), int(bits), min(round(float(c), 4), 1.0))
