@@ -18,6 +18,8 @@ from diagnosis.judgement import softmax
 from tests.fixtures.artifacts import make_artifact
 from tests.trainer.conftest import MakeImages
 from trainer.cli import app
+from trainer.refusals import TrainerRefused
+from trainer.run import Run
 
 pytestmark = [
     # One worker trains, not every one.
@@ -101,6 +103,49 @@ def test_a_run_leaves_a_whole_candidate(run: Path) -> None:
     assert len((run / "scores.csv").read_text().splitlines()) == 1 + 36
     history = json.loads((run / "history.json").read_text())
     assert {"loss", "val_loss", "accuracy", "val_accuracy", "phase", "epoch"} == set(history[0])
+
+
+def test_the_card_says_the_licence_and_that_nobody_signed_the_data_off(run: Path) -> None:
+    card = open_artifact(run).card
+    assert card.licence == "CC0, made"
+    assert card.training.settings["data_sign_off"] == "none"
+    assert str(card.training.settings["data_listing"]).startswith("sha256:")
+
+
+def test_leakage_that_is_allowed_is_a_limitation_on_the_card(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "films"
+    shutil.copytree(films, data)
+    (data / "val/NORMAL/copy.png").write_bytes((data / "train/NORMAL/000.png").read_bytes())
+    seen: list[Run] = []
+
+    def instead(run: Run) -> None:
+        seen.append(run)
+        raise TrainerRefused("Seen.")
+
+    monkeypatch.setattr("trainer.train.fit_all", instead)
+    wanted = (
+        "train",
+        CHEST,
+        "--data",
+        data,
+        "--recipe",
+        "cnn5",
+        "--laptop",
+        "--out",
+        tmp_path / "r",
+    )
+    assert "stand in two splits" in call(*wanted).stderr
+    assert seen == []
+    assert "Seen." in call(*wanted, "--allow-leakage", "to try it").stderr
+    assert "Seen." in call(*wanted, "--leave-copies-out").stderr
+    allowed, left_out = seen
+    (limitation,) = allowed.about.limitations
+    assert limitation.startswith("Leakage was allowed (to try it): 1 image(s) stand in two splits")
+    assert left_out.about.limitations == ()
+    assert [len(one.data.of("train").examples) for one in seen] == [60, 59]
+    assert not (tmp_path / "r").exists()
 
 
 def test_the_report_stands_by_itself(run: Path) -> None:
@@ -423,6 +468,15 @@ BAD_INPUT = {
     f"train {CHEST} --data films --recipe squeezenet_transfer": "--weights",
     f"train {CHEST} --data films --recipe cnn5 --leave-families-out": "No acquisition families",
     f"train {CHEST} --data films --recipe cnn5 --about none.toml": "does not exist",
+    f"train {CHEST} --data unlicensed --recipe cnn5": "No licence is stated",
+    f"train {CHEST} --data leaking --recipe cnn5": "--allow-leakage REASON",
+    f"train {CHEST} --data damaged --recipe cnn5": "at most 2 % may be left out",
+    f"train {CHEST} --data empty --recipe cnn5": "no files in class folders",
+    f"train {CHEST} --data strange --recipe cnn5": "'dragons'",
+    f"train {CHEST} --data gone --recipe cnn5": "do not exist, for example",
+    "audit films --sheet none/sheet.html": "cannot be written",
+    "audit gone": "do not exist, for example",
+    "sign-off empty --by radiologist --note seen": "no files in class folders",
     "evaluate nothing --data films": "neither a disease",
     "evaluate malaria_cell --data films": "No artifact of malaria_cell is live",
     "evaluate empty --data films": "card",
@@ -450,7 +504,18 @@ def test_bad_input_gets_a_sentence_and_leaves_nothing(
     (tmp_path / "empty").mkdir()
     (tmp_path / "films").symlink_to(films)
     make_images(tmp_path / "one", {"normal": 2})
-    (tmp_path / "one/about.toml").write_text('dataset = "one"\nlicence = "CC0"\n')
+    counts = {f"{s}/{c}": 2 for s in ("train", "val") for c in ("normal", "pneumonia")}
+    for name in ("unlicensed", "leaking", "damaged"):
+        make_images(tmp_path / name, counts)
+    make_images(tmp_path / "strange", {"normal": 1, "dragons": 1})
+    make_images(tmp_path / "gone", {"normal": 1})
+    (tmp_path / "gone/manifest.csv").write_text("path,label\nnormal/9.png,normal\n")
+    film = tmp_path / "leaking/train/normal/000.png"
+    (tmp_path / "leaking/val/normal/copy.png").write_bytes(film.read_bytes())
+    film = tmp_path / "damaged/train/normal/000.png"
+    film.write_bytes(film.read_bytes()[:-200])
+    for name in ("one", "leaking", "damaged", "strange", "gone"):
+        (tmp_path / name / "about.toml").write_text('dataset = "made"\nlicence = "CC0"\n')
     result = call(*command.split())
     assert result.exit_code == 2
     assert BAD_INPUT[command] in result.stderr

@@ -61,10 +61,9 @@ def _wrong(report: dict[str, Any]) -> Iterator[str]:
 def _shortcuts(report: dict[str, Any]) -> Iterator[str]:
     for name, one in report["tells_the_class"].items():
         low, high = one["lowest"], one["highest"]
-        what = f"{name} {one['value']}" if one["value"] not in {"with", "without"} else name
-        without = " without" if one["value"] == "without" else ""
+        what = name if one["value"] == "with" else f"{name} {one['value']}"
         yield (
-            f"The class may be told by the image's {what}:{without} {high['share']:.0%} of "
+            f"The class may be told by the image's {what}: {high['share']:.0%} of "
             f"{high['class']}, {low['share']:.0%} of {low['class']}."
         )
 

@@ -72,7 +72,10 @@ def tells_the_class(values: Sequence[str], classes: Sequence[str]) -> dict[str, 
     totals = Counter(classes)
     kept = sorted(name for name, count in totals.items() if count >= _FEWEST)
     counts = Counter(zip(values, classes, strict=True))
-    names = [name for name, _ in Counter(values).most_common(20)]
+    # Of "with" and "without" the first is reported: they differ alike.
+    names = sorted(
+        (name for name, _ in Counter(values).most_common(20)), key=lambda name: name == "without"
+    )
     table = np.array([[counts[value, name] for name in kept] for value in names])
     rest = np.array([totals[name] for name in kept]) - table.sum(axis=0)
     if rest.any():
