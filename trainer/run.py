@@ -31,6 +31,8 @@ class Request:
     seed: int = 0
     epochs: int | None = None
     laptop: bool = False
+    others: tuple[Path, ...] = ()
+    """Folders of other kinds of images, for the gate."""
 
 
 @dataclass(frozen=True)

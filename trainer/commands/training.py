@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trainer.commands import Data, DiseaseName, Manifest, read_settings, refusing, told
+from trainer.commands import Data, DiseaseName, Manifest, Others, read_settings, refusing, told
 
 
 @refusing
@@ -27,6 +27,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, max=1000)] = None,
     laptop: Annotated[bool, typer.Option(help="Shrink everything: a try in seconds.")] = False,
+    others: Others = None,
 ) -> None:
     """Train a candidate and write its report; `publish` makes an artifact of it."""
     from trainer.progress import Bars
@@ -47,6 +48,7 @@ def train(
         seed=seed,
         epochs=epochs,
         laptop=laptop,
+        others=tuple(others or ()),
     )
     bars = Bars(told)
     with bars.shown():
