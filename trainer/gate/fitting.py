@@ -66,7 +66,7 @@ def fit(good: Vectors, others: Mapping[str, Floats], seed: int = 0) -> Fit:
     own, back = good.of(~held), good.of(held)
     rows = own.every()
     kinds = {name: one for name, one in others.items() if len(one)}
-    turned = {}
+    turned: dict[str, Floats] = {}
     for name, pairs in own.spoilt.items():
         (turned if name in _POSTURES else kinds)[name] = pairs.reshape(-1, rows.shape[1])
     centre = rows.mean(axis=0)
@@ -75,7 +75,7 @@ def fit(good: Vectors, others: Mapping[str, Floats], seed: int = 0) -> Fit:
     scale = np.maximum(rows.std(axis=0), np.maximum(0.15 * pooled, 1e-4))
 
     def standard(values: Floats) -> Floats:
-        return np.clip((values - centre) / scale, -CLIP, CLIP)
+        return np.asarray(np.clip((values - centre) / scale, -CLIP, CLIP))
 
     ours = standard(rows)
     weights, bias = _regression([ours, *map(standard, kinds.values())])

@@ -164,7 +164,8 @@ def _folder(place: Path, rows: Sequence[Row]) -> tuple[list[Picture], list[Pictu
     named = {row.path: row for row in rows}
     files = [one for one in sorted(place.resolve().rglob("*")) if _may_be_an_image(one)]
     training = {one for one in files if _is_training(one, place, named)}
-    fitted, held = [], []
+    fitted: list[Picture] = []
+    held: list[Picture] = []
     for one in files:
         group = named[one].group if one in named and named[one].group else str(one)
         fits = one in training if training else _share(group) >= _HELD_SHARE

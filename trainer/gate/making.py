@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from diagnosis.gate import SPOILS, Gate, GateCheck, Kind, Parameters
 from diagnosis.images import read_image
 from trainer.candidate import RUN_NAME
 from trainer.data import DataSet, read_dataset
-from trainer.gate.acquisitions import shrunk
+from trainer.gate.acquisitions import Pixels, shrunk
 from trainer.gate.fitting import Fit, fit
 from trainer.gate.images import OtherKind, Picture, good_pictures, other_kinds, photographs
 from trainer.gate.measuring import Sets, check, left_out, measured
@@ -266,7 +267,8 @@ def measure_gate(
     good = vectors_of(pictures, times=limits.times, spoils=spoils, workers=settings.workers)
     if not len(good.plain):
         raise DataRefused(f"None of the held-out images of {data} can be read.")
-    seen, unseen = {}, {PHOTOGRAPHS: vectors_of(photographs(), times=0, workers=settings.workers)}
+    seen: dict[str, Vectors] = {}
+    unseen = {PHOTOGRAPHS: vectors_of(photographs(), times=0, workers=settings.workers)}
     for kind in other_kinds(others, data, limits.other, without):
         one = vectors_of(kind.held[: max(1, limits.other // 2)], times=0, workers=settings.workers)
         (seen if kind.id in kinds else unseen)[kind.id] = one
@@ -292,11 +294,15 @@ def _demo_check(fitted: Fit, demos: Sequence[bytes]) -> tuple[GateCheck, ...]:
     if not demos:
         return ()
     pictures = [
-        Picture(f"demo {number}", f"demo {number}", lambda one=one: shrunk(read_image(one).pixels))
+        Picture(f"demo {number}", f"demo {number}", partial(_demo, one))
         for number, one in enumerate(demos)
     ]
-    rows: Vectors = vectors_of(pictures, times=0)
+    rows = vectors_of(pictures, times=0)
     return (check(fitted, "demo images", rows.plain, rows.groups, good=True),)
+
+
+def _demo(data: bytes) -> Pixels:
+    return shrunk(read_image(data).pixels)
 
 
 def _in_colour(pictures: Sequence[Picture]) -> bool:
