@@ -100,7 +100,7 @@ class GateReading(Wire):
 
     passed: bool
     score: float
-    """How like it is to what the artifact may judge; at or above `threshold` it passes."""
+    """How like the images that the artifact may judge; it passes at or above `threshold`."""
     threshold: float
 
 

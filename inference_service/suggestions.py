@@ -36,10 +36,7 @@ def suggest(models: Iterable[LiveModel], data: bytes) -> SuggestionList:
         if one.gate is not None and one.disease.maturity == "clinical_candidate"
     ]
     items = sorted(_passed(asked, image), key=lambda one: -one.score)
-    if not asked:
-        detail = NOBODY_TO_ASK
-    else:
-        detail = SOME if items else NONE_FITS
+    detail = NOBODY_TO_ASK if not asked else SOME if items else NONE_FITS
     return SuggestionList(items=tuple(items), detail=detail)
 
 

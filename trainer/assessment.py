@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis.artifacts.card import DemoImage, Evaluation
+from diagnosis.artifacts.card import Card, DemoImage, Evaluation
 from diagnosis.images import read_image
 from diagnosis.judgement import softmax
 from diagnosis.preprocess import Preprocessing
@@ -20,10 +20,12 @@ from trainer.data import DataSet, Example
 from trainer.evaluate import group_numbers
 from trainer.fitting import predict
 from trainer.frozen import frozen_outputs
+from trainer.gate import Limits, gate_of
 from trainer.measures import measure
 from trainer.metrics import Floats, Scores
 from trainer.pixels import PixelStore
 from trainer.recipes import Built
+from trainer.refusals import DataRefused
 from trainer.run import Run
 from trainer.transfer import Held, pooled
 
@@ -42,7 +44,7 @@ class Fitted:
 def assess(run: Run, fitted: Fitted, folder: Path) -> None:
     """Write the whole candidate into an empty folder.
 
-    Writes model.keras, card.json, demo/, report.json, report.html, report-with-images.html (which
+    Writes model.keras, card.json, the gate, demo/, report.json, report.html, report-with-images.html (which
     shows patients and is never published), history.json, scores.csv and run.json.
     """
     built, left_out = fitted.built, fitted.left_out
@@ -85,6 +87,7 @@ def assess(run: Run, fitted: Fitted, folder: Path) -> None:
     )
     recipe = run.recipe if built.pretrained else replace(run.recipe, backbone="")
     card = candidate.draft_card(run.disease, recipe, run.about, train, run.request.seed, parts)
+    card = _with_gate(run, card, folder)
     (folder / "card.json").write_bytes(card.to_json())
     rows = [("val", val.examples, val_logits)]
     rows += [("test", test.examples, logits)] if test.examples else []
@@ -190,6 +193,29 @@ def _demos(
     if len({one.class_id for one in samples}) < len(images):
         run.watch.log("Some classes got no demo image: none was read as its class.")
     return candidate.save_demos(samples[:3] if len(images) == 2 else samples, folder)
+
+
+def _with_gate(run: Run, card: Card, folder: Path) -> Card:
+    """The card with a gate, whose file is written; as it was where there are too few images."""
+    demos = [(folder / "demo" / one.file).read_bytes() for one in card.demo_images]
+    try:
+        made = gate_of(
+            run.data,
+            run.about.dataset,
+            run.request.others,
+            limits=Limits.laptop() if run.request.laptop else None,
+            demos=demos,
+            workers=run.settings.workers,
+            seed=run.request.seed,
+            log=run.watch.log,
+        )
+    except DataRefused as error:
+        if run.request.others:
+            raise
+        run.watch.log(f"It gets no gate: {error}")
+        return card
+    (folder / made.record().name).write_bytes(made.content)
+    return made.on(card)
 
 
 def _labels(data: DataSet) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 import typer
 
 from diagnosis import WARNING
-from trainer.commands import data, evaluating, registry, training
+from trainer.commands import data, evaluating, gating, registry, training
 from trainer.runtime import hush
 
 # Before any import of a runtime further down, on every command.
@@ -24,6 +24,7 @@ app.command()(training.train)
 app.command()(training.make_everyday_object)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.compare)
+app.command()(gating.gate)
 app.command()(registry.publish)
 app.command()(registry.promote)
 app.command()(registry.rollback)

@@ -46,6 +46,8 @@ class Request:
     """Weights that `trainer pretrain` wrote."""
     resume: bool = False
     """Insist on going on with an unfinished run of the same request."""
+    others: tuple[Path, ...] = ()
+    """Folders of other kinds of images, for the gate."""
 
 
 @dataclass(frozen=True)

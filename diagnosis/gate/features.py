@@ -55,7 +55,7 @@ def thumbnail(pixels: Array) -> Floats:
     """
     array = pixels
     if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
+        array = (np.asarray(array, np.uint16) >> 8).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(array))
     shrink = max(1, min(image.size) // (4 * SIDE))
     if shrink > 1:

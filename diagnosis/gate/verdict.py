@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 
 #: Share of the grey and colour range; the thumbnail of a picture varies more than this.
 _NO_CONTENT = 0.02
-#: Neighbours that are less alike than this come from noise, not from a picture.
-_NEIGHBOURS_ALIKE = 0.25
+#: Pixels two apart that are less alike than this come from noise, not from a picture.
+_NEIGHBOURS_ALIKE = 0.1
 #: How probable a kind has to be among the known ones before it is named.
 _NEARLY_SURE = 0.95
 _DECIMALS = 4
@@ -153,5 +153,6 @@ def _is_noise(small: Floats) -> bool:
     if varied < 1e-6:
         return False
     apart = grey - grey.mean()
-    pairs = ((apart[1:] * apart[:-1]).mean(), (apart[:, 1:] * apart[:, :-1]).mean())
+    # Two apart, because making the picture small has mixed those next to each other.
+    pairs = ((apart[2:] * apart[:-2]).mean(), (apart[:, 2:] * apart[:, :-2]).mean())
     return float(max(pairs)) / varied < _NEIGHBOURS_ALIKE

@@ -47,6 +47,7 @@ OPERATIONS = (
     "GET /api/v1/diseases/{disease}/card",
     "GET /api/v1/diseases/{disease}/demo-images/{name}",
     "POST /api/v1/diseases/{disease}/predictions",
+    "POST /api/v1/examinations/suggestions",
     "GET /api/v1/predictions",
     "GET /api/v1/predictions/{prediction_id}",
     "DELETE /api/v1/predictions/{prediction_id}",

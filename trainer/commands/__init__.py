@@ -38,6 +38,10 @@ SignOffFile = Annotated[
 RegistryOption = Annotated[
     Path | None, typer.Option("--registry", help="Registry folder; default by the settings.")
 ]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option("--others", help="Folder with a folder a kind of other images; may be repeated."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 DiseaseName = Annotated[str, typer.Argument(help="A disease of the catalogue.")]
 VersionName = Annotated[str, typer.Argument(help="A version of the disease, for example 2.")]

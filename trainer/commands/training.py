@@ -10,6 +10,7 @@ from trainer.commands import (
     Data,
     DiseaseName,
     Manifest,
+    Others,
     SignOffFile,
     read_settings,
     refusing,
@@ -63,6 +64,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an unfinished run of the same request.")
     ] = False,
+    others: Others = None,
 ) -> None:
     """Train a candidate and write its report; `publish` makes an artifact of it."""
     from trainer.progress import Bars
@@ -90,6 +92,7 @@ def train(
         overrides=tuple(overrides or ()),
         start=start,
         resume=resume,
+        others=tuple(others or ()),
     )
     bars = Bars(told)
     with bars.shown():

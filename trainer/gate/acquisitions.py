@@ -22,7 +22,7 @@ def shrunk(pixels: NDArray[np.generic]) -> Pixels:
     """8 bit, and at most 256 px on the shorter side: enough for every change."""
     array = pixels
     if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
+        array = (np.asarray(array, np.uint16) >> 8).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(array))
     factor = max(1, min(image.size) // _WORKING_SIDE)
     return _array(image.reduce(factor)) if factor > 1 else _array(image)

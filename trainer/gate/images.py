@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from diagnosis.catalogue import catalogue
 from diagnosis.errors import ImageRefused
 from diagnosis.gate import DECODE_AT_LEAST
 from diagnosis.images import read_image
-from trainer.data import Example, Found, find_files
+from trainer import manifest as manifests
+from trainer.data import Example
 from trainer.gate.acquisitions import Pixels, shrunk
+from trainer.manifest import Row
 from trainer.refusals import DataRefused
 
 #: A folder with fewer readable images says nothing about its kind.
@@ -93,12 +95,16 @@ def other_kinds(
     for folder in folders:
         if not folder.is_dir():
             raise DataRefused(f"{folder} is not a folder; --others names one with a folder a kind.")
+        manifest = manifests.find(folder)
+        rows = tuple(manifests.read(manifest, folder)) if manifest else ()
         places = [one for one in sorted(folder.iterdir()) if one.is_dir()]
         places += sorted(folder.glob("*.npz"))
         places += [archive for place in places if place.is_dir() for archive in place.glob("*.npz")]
         for place in places:
-            kind = _kind(place, most)
-            if kind is None or kind.id in without or _overlap(place, own):
+            if _overlap(place, own):
+                continue
+            kind = _kind(place, rows, most)
+            if kind is None or kind.id in without:
                 continue
             if kind.id in found:
                 raise DataRefused(f"Two folders of other images are named {kind.id}.")
@@ -140,36 +146,38 @@ def photographs() -> tuple[Picture, ...]:
     return tuple(found)
 
 
-def _kind(place: Path, most: int) -> OtherKind | None:
+def _kind(place: Path, rows: Sequence[Row], most: int) -> OtherKind | None:
     name = place.stem.lower().replace("-", "_").replace(" ", "_")
     kind_id = "".join(one for one in name if one.isascii() and (one.isalnum() or one == "_"))
     kind_id = kind_id.lstrip("0123456789_")[:64]
     if not kind_id:
         return None
-    fitted, held = _archive(place) if place.is_file() else _folder(place)
+    fitted, held = _archive(place) if place.is_file() else _folder(place, rows)
     if len(fitted) + len(held) < FEWEST:
         return None
     chosen = (sorted(side, key=lambda one: _order(one.key))[:most] for side in (fitted, held))
     return OtherKind(kind_id, _spoken(kind_id), *(tuple(side) for side in chosen))
 
 
-def _folder(place: Path) -> tuple[list[Picture], list[Picture]]:
-    try:
-        files, _, _ = find_files(place)
-    except DataRefused:
-        files = []
-    if not files:
-        files = [Found(one, "", None) for one in sorted(place.rglob("*")) if one.is_file()]
-    splits = {one.split for one in files}
-    fitted, held = [], []
+def _folder(place: Path, rows: Sequence[Row]) -> tuple[list[Picture], list[Picture]]:
+    """The images of a kind, those of its own training split to fit with; else two in three."""
+    named = {row.path: row for row in rows}
+    files = [one for one in sorted(place.resolve().rglob("*")) if _may_be_an_image(one)]
+    training = {one for one in files if _is_training(one, place, named)}
+    fitted: list[Picture] = []
+    held: list[Picture] = []
     for one in files:
-        if one.path.suffix == ".npz" or not _looks_like_an_image(one.path):
-            continue
-        group = one.group or str(one.path)
-        measured = one.split != "train" if "train" in splits else _share(group) < _HELD_SHARE
-        here = one.path.resolve().relative_to(place.resolve())
-        (held if measured else fitted).append(Picture(str(here), group, _file(one.path)))
+        group = named[one].group if one in named and named[one].group else str(one)
+        fits = one in training if training else _share(group) >= _HELD_SHARE
+        key = str(one.relative_to(place.resolve()))
+        (fitted if fits else held).append(Picture(key, group, _file(one)))
     return fitted, held
+
+
+def _is_training(file: Path, place: Path, named: Mapping[Path, Row]) -> bool:
+    if file in named and named[file].split:
+        return named[file].split.lower() in {"train", "training"}
+    return file.relative_to(place.resolve()).parts[0].lower() in {"train", "training"}
 
 
 def _archive(path: Path) -> tuple[list[Picture], list[Picture]]:
@@ -189,9 +197,9 @@ def _archive(path: Path) -> tuple[list[Picture], list[Picture]]:
     return fitted, held
 
 
-def _looks_like_an_image(path: Path) -> bool:
-    """By its name: what is no image is found out when it is read, but reading all is slow."""
-    return path.suffix.lower() in {
+def _may_be_an_image(path: Path) -> bool:
+    """By its name; whether it is one shows when it is read."""
+    return path.is_file() and path.suffix.lower() in {
         ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", "",
     }  # fmt: skip
 

@@ -72,7 +72,7 @@ def leaves(rng: np.random.Generator) -> Pixels:
         elif form == 1:
             draw.rectangle((x - size, y - size, x + size * rng.uniform(0, 1), y + size), fill=fill)
         else:
-            corners = rng.uniform(-size, size, (3, 2)) + (x, y)
+            corners = rng.uniform(-size, size, (3, 2)) + np.array([x, y])
             draw.polygon([(float(a), float(b)) for a, b in corners], fill=fill)
     field = np.asarray(image, np.float64)
     field = field * (1 + rng.uniform(0, 0.25) * (_falling(rng)[..., None] - 128) / 128)
