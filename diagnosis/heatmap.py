@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 #: maps; small enough for others, and large enough for the 24 bits of a float32 logit.
 STEP = 1 / 32
 #: Maps that go through the head at once.
-_BATCH = 64
+_BATCH = 16
 #: Logits. A strongest location below this is rounding, not evidence.
 SMALLEST_EVIDENCE = 1e-3
 
