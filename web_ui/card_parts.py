@@ -3,7 +3,7 @@
 A card grows: what it has is shown, whether this module knew of it or not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,14 @@ Names = Mapping[str, str]
 """Names of the classes by id, which go before the names of fields."""
 
 #: A text longer than this gets a line of its own.
-_LONG_TEXT = 60
-#: Fields that name the row of a table, the first that is there.
-_ROW_NAMES = ("name", "id", "column", "level", "dataset")
+_LONG_TEXT = 40
+#: More facts than this open on demand.
+_LONG_LIST = 4
+#: Fields that name a row of a table, the first that is there; or both of the pair.
+_ROW_NAMES = ("name", "kind", "dataset", "id")
+_ROW_PAIR = ("column", "level")
+#: Fields whose yes is good and whose no is bad.
+_VERDICTS = {"allowed", "passed"}
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Fact:
-    """A named value in words; `passed` is set where the value is a yes or a no."""
+    """A named value in words; `passed` is set where it is a verdict."""
 
     name: str
     text: str
     passed: bool | None = None
+
+    @property
+    def is_digest(self) -> bool:
+        """Whether it is compared by eye and not read."""
+        return self.text.startswith("sha256:")
 
     @property
     def is_long(self) -> bool:
@@ -83,6 +93,11 @@ class Part:
     table: Table | None = None
     parts: tuple["Part", ...] = ()
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it is many facts and nothing else: it then opens on demand."""
+        return len(self.facts) > _LONG_LIST and not (self.figures or self.table or self.parts)
+
     def __bool__(self) -> bool:
         return bool(self.texts or self.facts or self.figures or self.table or self.parts)
 
@@ -108,9 +123,12 @@ def part_of(name: str, record: object, names: Names) -> Part:
         if figure := figure_of(key, value, names):
             figures.append(figure)
         elif isinstance(value, dict | list):
-            if inner := part_of(label, value, names):
+            inner = part_of(label, value, names)
+            if inner == Part(label, facts=inner.facts) and len(inner.facts) == 1:
+                facts += inner.facts
+            elif inner:
                 parts.append(inner)
-        elif fact := fact_of(label, value, names):
+        elif fact := fact_of(label, value, names, verdict=key in _VERDICTS):
             facts.append(fact)
     return Part(name, (), tuple(facts), tuple(figures), None, tuple(parts))
 
@@ -149,12 +167,12 @@ def figure_of(
     return Figure(key, name_of(key, names), middle, low, high, baselines)
 
 
-def fact_of(label: str, value: object, names: Names) -> Fact | None:
+def fact_of(label: str, value: object, names: Names, *, verdict: bool = False) -> Fact | None:
     """A value without parts, in words; None for what is not there or has parts."""
     if value is None or value == "" or isinstance(value, dict | list):
         return None
     if isinstance(value, bool):
-        return Fact(label, "yes" if value else "no", value)
+        return Fact(label, "yes" if value else "no", value if verdict else None)
     return Fact(label, number(value) if isinstance(value, int | float) else name_or(value, names))
 
 
@@ -182,7 +200,9 @@ def _of_list(name: str, items: list[Any], names: Names) -> Part:
         rows = [(_row_name(item, place, names), item) for place, item in enumerate(items, 1)]
         if table := _table(rows, names, named=True):
             return Part(name, table=table)
-        parts = (part_of(label, item, names) for label, item in rows)
+        if not any(_without_name(item) for item in items):
+            return Part(name, facts=(Fact(name, ", ".join(label for label, _ in rows)),))
+        parts = (part_of(label, _without_name(item), names) for label, item in rows)
         return Part(name, parts=tuple(filter(None, parts)))
     plain = [name_or(item, names) for item in items if not isinstance(item, dict | list)]
     if any(len(text) > _LONG_TEXT for text in plain):
@@ -191,40 +211,64 @@ def _of_list(name: str, items: list[Any], names: Names) -> Part:
 
 
 def _row_name(item: Mapping[str, Any], place: int, names: Names) -> str:
-    found = [name_or(item[key], names) for key in _ROW_NAMES if isinstance(item.get(key), str)]
-    return ": ".join(found) or str(place)
+    found = (str(item[key]) for key in _ROW_NAMES if item.get(key))
+    if one := next(found, ""):
+        return name_or(one, names)
+    return ": ".join(str(item[key]) for key in _ROW_PAIR if item.get(key)) or str(place)
 
 
-def _table(items: Any, names: Names, *, named: bool = False) -> Table | None:
-    """A table of records that share a field and hold nothing that needs a part of its own."""
+def _without_name(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in (*_ROW_NAMES, *_ROW_PAIR)}
+
+
+def _flat(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A record whose figures stand beside its other fields and not in a record of their own."""
+    flat: dict[str, Any] = {}
+    for key, value in item.items():
+        if isinstance(value, dict) and all(figure_of(name, one, {}) for name, one in value.items()):
+            flat |= value
+        else:
+            flat[key] = value
+    return flat
+
+
+def _table(items: Iterable[tuple[str, Any]], names: Names, *, named: bool = False) -> Table | None:
+    """A table of records that share a field and hold nothing that needs a part of its own.
+
+    Args:
+        items: the name of each row, and the record.
+        names: see `Names`.
+        named: whether the names are for readers already, and made of the records' own fields.
+    """
     rows = [(key, item) for key, item in items if item]
-    if len(rows) < 1 or not all(isinstance(item, dict) for _, item in rows):
+    if not rows or not all(isinstance(item, dict) for _, item in rows):
         return None
-    if any(set(item) == {"value", "low", "high"} for _, item in rows):
+    if any(figure_of(key, item, names) for key, item in rows):
         return None
+    flat = [(key, _flat(_without_name(item) if named else item)) for key, item in rows]
     fields: list[str] = []
-    for _, item in rows:
+    for _, item in flat:
         for key, value in item.items():
             if isinstance(value, dict | list) and not figure_of(key, value, names):
                 return None
-            if key not in fields and not (named and key in _ROW_NAMES):
+            if key not in fields:
                 fields.append(key)
     # A column that no row has anything in says nothing.
-    fields = [key for key in fields if any(item.get(key) not in (None, "") for _, item in rows)]
-    if not fields or any(not set(fields) & set(item) for _, item in rows):
+    fields = [key for key in fields if any(one.get(key) not in (None, "") for _, one in flat)]
+    if not fields or any(not set(fields) & set(item) for _, item in flat):
         return None
     return Table(
         columns=tuple(name_of(key, names) for key in fields),
         rows=tuple(
             (
-                str(key) if named else name_of(str(key), names),
+                key if named else name_of(key, names),
                 tuple(
                     figure_of(field, item.get(field), names)
-                    or fact_of(field, item.get(field), names)
+                    or fact_of(field, item.get(field), names, verdict=field in _VERDICTS)
                     for field in fields
                 ),
             )
-            for key, item in rows
+            for key, item in flat
         ),
     )
 

@@ -197,7 +197,7 @@ def _making(card: Mapping[str, Any], names: Names) -> Part:
         fact_of("Preprocessing", preprocessing.get("name"), names),
         fact_of("Steps", ", then ".join(steps), names),
         fact_of("Card schema", card.get("schema_version"), names),
-        fact_of("Seal", str(card.get("seal", "")).removeprefix("sha256:"), names),
+        fact_of("Seal", card.get("seal"), names),
     ]
     return Part("Input and versions", facts=tuple(filter(None, facts)))
 

@@ -11,6 +11,8 @@ _NAMES = {
     "auc_change": "Change of the AUC",
     "bf16": "bf16",
     "ece": "Calibration error",
+    "ece_uncalibrated": "Calibration error before calibration",
+    "checks": "What it refused",
     "f16": "f16",
     "f32": "f32",
     "hirescam": "HiResCAM",
@@ -19,8 +21,10 @@ _NAMES = {
     "ir_bin": "OpenVINO weights",
     "ir_xml": "OpenVINO graph",
     "keras": "Keras model",
+    "fitted": "Such images were fitted",
+    "good": "Ought to pass",
     "groups": "Groups (patients, lesions)",
-    "level": "Part",
+    "kinds": "What it tells good images from",
     "macro_auc": "AUC, mean of the classes",
     "npv": "Negative predictive value",
     "ppv": "Positive predictive value",
@@ -28,6 +32,7 @@ _NAMES = {
     "repeated": "Likeness to heatmaps of altered copies",
     "deletion": "Probability lost when the hot places are deleted",
     "passed": "Passed",
+    "spoils": "Wrong ways of sending that it names",
 }
 _AT = re.compile(r"(?P<what>[a-z0-9_]+?)_at_(?P<where>[a-z_]+?)_(?P<share>[0-9]+)$")
 _POINTS = {"rule_out": "Rule out", "balanced": "Balanced", "rule_in": "Rule in"}

@@ -13,7 +13,15 @@ from diagnosis import WARNING
 from tests.web_ui.stand_in import StandIn
 from tests.web_ui.stand_in_catalogue import BRIGHT, DARK, MIDDLE
 
-PAGES = ("/", "/diseases/chest_xray_pneumonia", "/history", "/about", "/api", "/api-console")
+PAGES = (
+    "/",
+    "/diseases/chest_xray_pneumonia",
+    "/diseases/mole/card",
+    "/history",
+    "/about",
+    "/api",
+    "/api-console",
+)
 
 
 class Reader(HTMLParser):
@@ -107,6 +115,9 @@ async def test_the_start_page_leads_with_what_can_be_read(client: httpx.AsyncCli
     order = [
         "Ready to read",
         "Pneumonia",
+        "Which examination is this?",
+        "Demonstrations",
+        "Its training images have 28 pixels a side",
         "Not available at the moment",
         "Malaria",
         "No model yet",
@@ -117,6 +128,7 @@ async def test_the_start_page_leads_with_what_can_be_read(client: httpx.AsyncCli
     assert places == sorted(places)
     assert "Clinical candidate" in text
     assert "Demonstration only" in text
+    assert text.count("Non-commercial") == 1
 
 
 async def test_the_form_says_what_a_suitable_image_is_and_how_good_the_model_is(

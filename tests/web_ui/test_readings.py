@@ -82,6 +82,64 @@ async def test_an_image_that_was_not_judged_says_why_and_what_to_do(
     assert "bar-fill" not in page
 
 
+async def test_what_was_not_judged_has_no_figures_and_stays_in_the_history(
+    client: httpx.AsyncClient,
+) -> None:
+    page = await shown(client, coloured_picture())
+    assert "likeness 0.31, needed 0.62" in page
+    assert "bar-percent" not in page
+    assert "points-table" not in page
+    assert "data-heatmap" not in page
+    history = (await client.get("/history")).text
+    assert "tone-not-judged" in history
+    assert "Not judged</a>" in history
+    assert "does not look like one this model was made for" in history
+
+
+async def test_the_image_check_comes_first(client: httpx.AsyncClient) -> None:
+    page = await shown(client, BRIGHT)
+    assert page.index("Image check passed") < page.index("<h1")
+    without = await shown(client, BRIGHT, "/diseases/brain_mri_tumour/readings")
+    assert without.index("No image check") < without.index("<h1")
+
+
+async def test_every_operating_point_is_told_by_rising_threshold(
+    client: httpx.AsyncClient,
+) -> None:
+    text = text_of(await shown(client, MIDDLE))
+    rows = (
+        "Rule out 18.0 % Positive 98.8 % 97.5 to 99.6 81.2 % 76.6 to 85.5",
+        "Balanced 41.0 %, in use Positive 95.3 % 93.1 to 97.0 92.8 % 88.9 to 95.7",
+        "Rule in 83.0 % Negative 87.1 % 83.9 to 90.2 98.9 % 97.1 to 100.0",
+    )
+    places = [text.index(row) for row in rows]
+    assert places == sorted(places)
+
+
+async def test_a_heatmap_is_a_plain_link_for_each_class_that_has_one(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    page = await shown(client, BRIGHT)
+    [address] = set(re.findall(r'<a href="(/readings/[^"]*/heatmap[^"]*)"', page))
+    assert address.endswith("?class=pneumonia")
+    picture = await client.get(address)
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.headers["cache-control"] == "no-store"
+    assert picture.content.startswith(b"\x89PNG")
+    assert "Normal: its heatmaps did not pass their checks." in page
+    refused = await client.get(address.replace("pneumonia", "normal"))
+    assert refused.status_code == 404
+    for wrong in ("?class=../x", "", "?class="):
+        answer = await client.get(address.partition("?")[0] + wrong)
+        assert answer.status_code == 422
+
+
+async def test_a_model_without_heatmaps_says_so(client: httpx.AsyncClient) -> None:
+    page = await shown(client, BRIGHT, "/diseases/brain_mri_tumour/readings")
+    assert "No heatmap:" in page
+    assert "data-heatmap" not in page
+
+
 async def test_notices_stand_on_the_reading(client: httpx.AsyncClient) -> None:
     page = await shown(client, MIDDLE)
     assert "older than those the model was trained on" in page

@@ -1,0 +1,144 @@
+"""The card page: what every card has in words and drawn, and whatever else a card may have."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from diagnosis import heatmap
+from tests.web_ui.stand_in import StandIn
+from tests.web_ui.stand_in_catalogue import card
+from tests.web_ui.test_readings import text_of
+from web_ui.card_parts import Figure, part_of
+from web_ui.card_view import CardView
+from web_ui.labels import HEATMAP_COLOURS, figure_name, is_non_commercial
+
+ROOT = Path(__file__).parents[2]
+CARD = "/diseases/mole/card"
+
+
+async def test_the_card_is_told_in_words(client: httpx.AsyncClient) -> None:
+    text = text_of((await client.get(CARD)).text)
+    for words in (
+        "Trained on films of one centre",
+        "AUC 0.983 0.973 to 0.993",
+        "Always “Melanoma”: 0.500",
+        "Always “Vascular lesion”: 0.500",
+        "Of 100 images with Melanoma it finds about 95 and misses 5",
+        "Calibration error 0.021 0.011 to 0.031",
+        "Calibration error before calibration 0.094",
+        "made more careful by a temperature of 1.31",
+        "photographs 120 90 0.980",
+        "sex: female 100 40 0.971",
+        "sex: unknown 100 40 \N{EN DASH} not measured",
+        "Positive predictive value at 10 % prevalence 0.600",
+        "Films of another hospital, left out of training: AUC 0.983",
+        "No commercial use.",
+        "CC BY-NC 4.0, HAM10000",
+        "Children of 1 to 5 years",
+        "small_residual",
+        "model.keras",
+    ):
+        assert words in text
+
+
+async def test_each_class_has_its_verdict_in_the_heatmaps(client: httpx.AsyncClient) -> None:
+    page = (await client.get(CARD)).text
+    section = page.partition('id="heatmaps"')[2].partition("</section>")[0]
+    verdicts = re.findall(r"verdict verdict-(yes|no)", section)
+    assert verdicts == ["no"] + ["yes"] * 6
+
+
+async def test_the_figures_are_drawn_with_interval_and_baselines(
+    client: httpx.AsyncClient,
+) -> None:
+    page = (await client.get(CARD)).text
+    first = page.partition('class="chart-bar"')[2].partition("</svg>")[0]
+    assert 'width="98.3%"' in first
+    assert re.findall(r'x1="([0-9.]+)%" x2="([0-9.]+)%" y1="9"', first) == [("97.3", "99.3")]
+    assert first.count("chart-baseline ") == 2
+
+
+async def test_the_page_is_linked_from_disease_and_reading(client: httpx.AsyncClient) -> None:
+    assert f'href="{CARD}"' in (await client.get("/diseases/mole")).text
+    assert "Non-commercial" in (await client.get("/diseases/mole")).text
+
+
+async def test_a_disease_without_a_model_has_no_card(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/diseases/skin_lesion/card")
+    assert answer.status_code == 409
+    assert "No model is live for this disease" in answer.text
+
+
+def shipped_cards() -> dict[str, dict[str, Any]]:
+    found = sorted(ROOT.glob("models/*/*/card.json"))
+    return {str(path.relative_to(ROOT)): json.loads(path.read_text()) for path in found}
+
+
+@pytest.mark.parametrize("shipped", shipped_cards().values(), ids=shipped_cards().keys())
+async def test_every_card_that_ships_is_shown(
+    client: httpx.AsyncClient, stand_in: StandIn, shipped: dict[str, Any]
+) -> None:
+    stand_in.cards["mole"] = shipped
+    answer = await client.get(CARD)
+    assert answer.status_code == 200
+    text = text_of(answer.text)
+    for limitation in shipped["limitations"]:
+        assert " ".join(limitation.split()) in text
+    for name, figure in shipped["evaluation"]["figures"].items():
+        assert f"{figure_name(name)} {figure['value']:.3f}" in text
+    for measured in shipped["transfer"]:
+        assert measured["dataset"] in text
+
+
+async def test_a_card_with_fields_of_tomorrow_is_shown_with_them(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    stand_in.cards["mole"] = card("mole") | {
+        "fairness": {"by_skin_tone": {"dark": {"images": 12, "auc": None}}, "note": "Too few."}
+    }
+    text = text_of((await client.get(CARD)).text)
+    assert "Fairness" in text
+    assert "Too few." in text
+    assert "dark" in text.lower()
+
+
+def test_a_bare_card_is_a_card() -> None:
+    view = CardView.of({"classes": [], "operating_points": []})
+    assert view.points == ()
+    assert not view.gate
+    assert not view.explanation
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ({"value": 0.5, "low": 0.4, "high": 0.6}, True),
+        ({"value": 0.5, "low": None, "high": 0.6}, False),
+        ({"value": 0.5, "low": 0.4}, False),
+    ],
+)
+def test_a_figure_is_one_with_its_interval(record: dict[str, Any], shown: bool) -> None:
+    part = part_of("Part", {"auc": record}, {})
+    assert part.figures == ((Figure("auc", "AUC", 0.5, 0.4, 0.6),) if shown else ())
+
+
+@pytest.mark.parametrize(
+    ("licence", "marked"),
+    [
+        ("CC BY-NC 4.0", True),
+        ("Non-commercial use only.", True),
+        ("noncommercial", True),
+        ("CC BY 4.0, announced by the INC", False),
+        ("Apache-2.0", False),
+    ],
+)
+def test_a_non_commercial_licence_is_marked(licence: str, marked: bool) -> None:
+    assert is_non_commercial(licence) is marked
+
+
+def test_the_legend_has_the_colours_of_the_heatmaps() -> None:
+    assert set(HEATMAP_COLOURS) <= set(heatmap.COLOUR_STOPS)
