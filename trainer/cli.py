@@ -3,7 +3,7 @@
 import typer
 
 from diagnosis import WARNING
-from trainer.commands import data, evaluating, registry, training
+from trainer.commands import data, evaluating, registry, searching, training
 from trainer.runtime import hush
 
 # Before any import of a runtime further down, on every command.
@@ -20,6 +20,8 @@ app = typer.Typer(
 app.command()(data.audit)
 app.command(name="sign-off")(data.sign_off)
 app.command()(training.train)
+app.command()(searching.search)
+app.command()(searching.pretrain)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.compare)
 app.command()(registry.publish)
