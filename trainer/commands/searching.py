@@ -18,7 +18,7 @@ from trainer.commands import (
     shown,
     told,
 )
-from trainer.commands.training import Overrides, RecipeName, Resume, Seed, Start, Weights
+from trainer.commands.training import Licence, Overrides, RecipeName, Resume, Seed, Start, Weights
 
 Metric = Literal["auc", "balanced_accuracy"]
 
@@ -38,6 +38,7 @@ def search(
     ] = False,
     manifest: Manifest = None,
     about: Annotated[Path | None, typer.Option(help="TOML with the facts of the data.")] = None,
+    licence: Licence = None,
     overrides: Overrides = None,
     weights: Weights = None,
     start: Start = None,
@@ -60,6 +61,7 @@ def search(
         out=storage,
         manifest=manifest,
         about=about,
+        licence=licence,
         leave_families_out=leave_families_out,
         weights=weights,
         seed=seed,

@@ -24,6 +24,9 @@ Weights = Annotated[
 ]
 Start = Annotated[Path | None, typer.Option(help="Weights that pretrain wrote.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1)]
+Licence = Annotated[
+    str | None, typer.Option(help="States the data's licence where no about.toml does.")
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with an unfinished run of the same request.")
 ]
@@ -47,9 +50,7 @@ def train(
     about: Annotated[
         Path | None, typer.Option(help="TOML with dataset, licence and population for the card.")
     ] = None,
-    licence: Annotated[
-        str | None, typer.Option(help="States the data's licence where no about.toml does.")
-    ] = None,
+    licence: Licence = None,
     sign_off: SignOffFile = None,
     allow_leakage: Annotated[
         str | None,
