@@ -19,9 +19,7 @@ from trainer.commands import (
 RecipeName = Annotated[
     str, typer.Option("--recipe", help="A file of trainer/recipes, without .py.")
 ]
-Weights = Annotated[
-    Path | None, typer.Option(help="File of pretrained weights, or: imagenet.")
-]
+Weights = Annotated[Path | None, typer.Option(help="File of pretrained weights, or: imagenet.")]
 Start = Annotated[Path | None, typer.Option(help="Weights that pretrain wrote.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1)]
 Licence = Annotated[
