@@ -45,7 +45,9 @@ def callbacks(name, epochs):
                 os.kill(os.getpid(), signal.SIGKILL)
     return [Ends()]
 
-request = Request("chest_xray_pneumonia", data, "cnn5", out, laptop=True, licence="CC0", resume=not kill)
+request = Request(
+    "chest_xray_pneumonia", data, "cnn5", out, laptop=True, licence="CC0", resume=not kill
+)
 train(request, Settings(cache_dir=data / "cache"), Watch(callbacks=callbacks))
 """
 

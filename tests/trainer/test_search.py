@@ -163,7 +163,8 @@ def test_the_command_prints_the_best_settings_as_words(
     monkeypatch.setenv("SIGHTLINE_TRAINER_CACHE_DIR", str(tmp_path / "cache"))
     words = [
         "search", CHEST.id, "--data", request_.data, "--recipe", "cnn5", "--laptop", "--space",
-        space(tmp_path), "--storage", tmp_path / "search.log", "--trials", 1, "--licence", "CC0 1.0",
+        space(tmp_path), "--storage", tmp_path / "search.log", "--trials", 1,
+        "--licence", "CC0 1.0",
     ]  # fmt: skip
     result = CliRunner().invoke(app, [str(one) for one in words])
     assert result.exit_code == 0, result.output
