@@ -44,8 +44,9 @@ class Fitted:
 def assess(run: Run, fitted: Fitted, folder: Path) -> None:
     """Write the whole candidate into an empty folder.
 
-    Writes model.keras, card.json, the gate, demo/, report.json, report.html, report-with-images.html (which
-    shows patients and is never published), history.json, scores.csv and run.json.
+    Writes model.keras, card.json, the gate, demo/, report.json, report.html,
+    report-with-images.html (which shows patients and is never published), history.json, scores.csv
+    and run.json.
     """
     built, left_out = fitted.built, fitted.left_out
     class_ids = run.disease.class_ids

@@ -3,7 +3,7 @@
 import typer
 
 from diagnosis import WARNING
-from trainer.commands import data, evaluating, gating, registry, training
+from trainer.commands import data, evaluating, gating, registry, searching, training
 from trainer.runtime import hush
 
 # Before any import of a runtime further down, on every command.
@@ -22,6 +22,8 @@ app.command(name="sign-off")(data.sign_off)
 app.command()(data.relabel)
 app.command()(training.train)
 app.command()(training.make_everyday_object)
+app.command()(searching.search)
+app.command()(searching.pretrain)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.compare)
 app.command()(gating.gate)

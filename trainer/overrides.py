@@ -13,7 +13,7 @@ from trainer.recipes import Phase, Recipe
 from trainer.refusals import RecipeRefused
 
 #: What a recipe is, rather than how it is set.
-_FIXED = {"name", "preprocessing", "build", "phases", "backbone"}
+_FIXED = {"name", "preprocessing", "build", "phases", "backbone", "weights_named"}
 _YES_NO = {"true": True, "yes": True, "false": False, "no": False}
 
 

@@ -95,6 +95,36 @@ def with_splits(
     return data
 
 
+def group_folds(
+    examples: Sequence[Example], count: int, *, seed: int = 0, alike: Sequence[Pair] = ()
+) -> list[list[Example]]:
+    """The examples in `count` parts, none of which separates a group; each has every class.
+
+    Raises:
+        DataRefused: a class has fewer groups than there are parts.
+    """
+    units = linked_groups(examples, alike)
+    labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one, unit in zip(examples, units, strict=True):
+        labels[unit][one.class_id] += 1
+    by_class: defaultdict[str, list[str]] = defaultdict(list)
+    for unit, counts in labels.items():
+        by_class[max(sorted(counts), key=lambda name: counts[name])].append(unit)
+    chosen: dict[str, int] = {}
+    for class_id in sorted({one.class_id for one in examples}):
+        names = _shuffled(by_class[class_id], seed)
+        if len(names) < count:
+            raise DataRefused(
+                f"The class {class_id} has {len(names)} group(s) to train on, too few for "
+                f"{count} folds."
+            )
+        chosen |= {name: number % count for number, name in enumerate(names)}
+    folds: list[list[Example]] = [[] for _ in range(count)]
+    for one, unit in zip(examples, units, strict=True):
+        folds[chosen[unit]].append(one)
+    return folds
+
+
 def _deal(
     examples: Sequence[Example], shares: dict[Split, float], seed: int, alike: Sequence[Pair]
 ) -> list[Split]:

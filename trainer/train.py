@@ -44,6 +44,8 @@ def train(request: Request, settings: Settings, watch: Watch | None = None) -> P
         TrainerRefused: the data or the recipe cannot be used; nothing is left behind.
         UnknownDisease: the catalogue has none of this name.
     """
+    if request.out.exists():
+        raise TrainerRefused(f"{request.out} exists already; name another folder with --out.")
     run = prepare(request, settings, watch)
     with (
         suited(run.watch.log),
@@ -64,8 +66,6 @@ def prepare(request: Request, settings: Settings, watch: Watch | None = None) ->
         UnknownDisease: the catalogue has none of this name.
     """
     watch = watch or Watch()
-    if request.out.exists():
-        raise TrainerRefused(f"{request.out} exists already; name another folder with --out.")
     disease = disease_of(request.disease)
     recipe = _recipe(request, disease)
     about = read_about(request.data, request.about)

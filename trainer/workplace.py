@@ -95,7 +95,7 @@ def workplace(out: Path, digest: str, *, resume: bool = False) -> Iterator[Workp
             "seed): name another --out, or remove it."
         )
     place.folder.mkdir(parents=True, exist_ok=True)
-    with _alone(place.folder):
+    with alone(place.folder):
         try:
             if known is None:
                 content = json.dumps({"digest": digest}, indent=1)
@@ -122,17 +122,17 @@ def _digest_in(folder: Path) -> str | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which ends with the process at the latest.
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder, which ends with the process at the latest.
 
     Raises:
         TrainerRefused: another process holds it.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise TrainerRefused(f"Another process works in {folder}; wait for it.") from error
+        raise TrainerRefused(f"Another process works in {path}; wait for it.") from error
     finally:
         os.close(descriptor)

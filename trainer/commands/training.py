@@ -17,6 +17,18 @@ from trainer.commands import (
     told,
 )
 
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="A file of trainer/recipes, without .py.")
+]
+Weights = Annotated[Path | None, typer.Option(help="File of pretrained weights, or: imagenet.")]
+Start = Annotated[Path | None, typer.Option(help="Weights that pretrain wrote.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1)]
+Licence = Annotated[
+    str | None, typer.Option(help="States the data's licence where no about.toml does.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an unfinished run of the same request.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -31,15 +43,13 @@ Overrides = Annotated[
 def train(
     disease: DiseaseName,
     data: Data,
-    recipe: Annotated[str, typer.Option(help="A file of trainer/recipes, without .py.")],
+    recipe: RecipeName,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; must not exist.")] = None,
     manifest: Manifest = None,
     about: Annotated[
         Path | None, typer.Option(help="TOML with dataset, licence and population for the card.")
     ] = None,
-    licence: Annotated[
-        str | None, typer.Option(help="States the data's licence where no about.toml does.")
-    ] = None,
+    licence: Licence = None,
     sign_off: SignOffFile = None,
     allow_leakage: Annotated[
         str | None,
@@ -53,17 +63,13 @@ def train(
         bool,
         typer.Option("--leave-families-out", help="Measure on acquisition families left out."),
     ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="File of pretrained weights, or: imagenet.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
+    weights: Weights = None,
+    seed: Seed = 0,
     epochs: Annotated[int | None, typer.Option(min=1, max=1000)] = None,
     laptop: Annotated[bool, typer.Option(help="Shrink everything: a try in seconds.")] = False,
     overrides: Overrides = None,
-    start: Annotated[Path | None, typer.Option(help="Weights that pretrain wrote.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an unfinished run of the same request.")
-    ] = False,
+    start: Start = None,
+    resume: Resume = False,
     others: Others = None,
 ) -> None:
     """Train a candidate and write its report; `publish` makes an artifact of it."""

@@ -1,0 +1,120 @@
+"""What there is decides precision and devices; JAX trains the same recipes, and survives a kill."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diagnosis.artifacts import open_artifact
+from diagnosis.catalogue import disease
+from tests.trainer.conftest import MakeImages
+from trainer.candidate import save_model
+from trainer.engine import load_keras
+from trainer.hardware import Plan, in_float32, plan, suited
+from trainer.recipes import Order, load
+from trainer.runtime import devices, keras
+
+# TensorFlow's variables and NumPy 2 disagree on a keyword; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+CHEST = disease("chest_xray_pneumonia")
+#: Trains in a process of its own; killed by itself in the third epoch where it is asked to be.
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from trainer.runtime import keras
+from trainer.settings import Settings
+from trainer.run import Request, Watch
+from trainer.train import train
+from trainer import hardware
+
+data, out, kill, several = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "kill", sys.argv[4]
+assert keras().backend.backend() == "jax"
+if several == "several":
+    two = hardware.Plan("mixed_bfloat16", 2, "Two devices.")
+    hardware.plan = lambda *_: two
+
+def callbacks(name, epochs):
+    class Ends(keras().callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            print("epoch", epoch, flush=True)
+            if kill and epoch == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+    return [Ends()]
+
+request = Request(
+    "chest_xray_pneumonia", data, "cnn5", out, laptop=True, licence="CC0", resume=not kill
+)
+train(request, Settings(cache_dir=data / "cache"), Watch(callbacks=callbacks))
+"""
+
+
+@pytest.mark.parametrize(
+    ("gpus", "backend", "capability", "expected"),
+    [
+        (0, "tensorflow", None, ("float32", 1)),
+        (1, "tensorflow", 7.5, ("mixed_float16", 1)),
+        (1, "jax", 9.0, ("mixed_bfloat16", 1)),
+        (4, "jax", 8.0, ("mixed_bfloat16", 4)),
+        (4, "tensorflow", 8.0, ("mixed_bfloat16", 1)),
+        (1, "jax", None, ("mixed_float16", 1)),
+    ],
+)
+def test_the_machine_decides(
+    gpus: int, backend: str, capability: float | None, expected: tuple[str, int]
+) -> None:
+    found = plan(gpus, backend, capability)
+    assert (found.policy, found.devices) == expected
+    assert bool(found.note) == bool(gpus)
+    assert ("KERAS_BACKEND=jax" in found.note) == (gpus > 1 and backend == "tensorflow")
+
+
+def test_a_network_of_mixed_precision_is_handed_on_in_32_bit(tmp_path: Path) -> None:
+    recipe = load("cnn5", CHEST, laptop=True)
+    with suited(chosen=Plan("mixed_bfloat16", 1, "")):
+        mixed = recipe.build(Order(recipe.input, 2, None))
+        assert mixed.model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert keras().config.dtype_policy().name == "float32"
+    assert devices() == 1
+    plain = in_float32(mixed)
+    save_model(plain.model, tmp_path)
+    saved = load_keras((tmp_path / "model.keras").read_bytes())
+    assert {one.dtype_policy.name for one in saved.layers} == {"float32"}
+    for one, other in zip(mixed.model.get_weights(), saved.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+    assert in_float32(plain) is plain
+
+
+def test_jax_trains_the_same_recipes_goes_on_after_a_kill_and_shares_batches(
+    tmp_path: Path, make_images: MakeImages
+) -> None:
+    sizes = {"train": 5, "val": 3}
+    counts = {f"{side}/{one}": n for side, n in sizes.items() for one in CHEST.class_ids}
+    data = make_images(tmp_path / "films", counts)
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        # Two devices of one CPU, as two GPUs would be.
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+
+    def child(how: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", CHILD, str(data), str(tmp_path / "run"), how, "several"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    killed = child("kill")
+    assert killed.returncode == -9, killed.stderr
+    assert killed.stdout.split("\n")[:3] == ["epoch 0", "epoch 1", "epoch 2"]
+    assert [path.name for path in tmp_path.glob("run*")] == ["run.partial"]
+    resumed = child("resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout == "epoch 2\n"
+    assert [path.name for path in tmp_path.glob("run*")] == ["run"]
+    history = json.loads((tmp_path / "run/history.json").read_text())
+    assert [one["epoch"] for one in history] == [1, 2, 3]
+    artifact = open_artifact(tmp_path / "run")
+    model = load_keras(artifact.keras)
+    assert {one.dtype_policy.name for one in model.layers} == {"float32"}
