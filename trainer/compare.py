@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from diagnosis import WARNING
+from diagnosis.artifacts import Card
 from trainer.evaluate import Evaluation, group_numbers
 from trainer.measures import INTERVALS
 from trainer.metrics import Scores, paired
@@ -115,17 +116,26 @@ class Comparison:
         }
 
 
+def check_same_task(a: Card, b: Card, names: tuple[str, str]) -> None:
+    """Refuse two artifacts that do not answer the same question.
+
+    Raises:
+        TrainerRefused: they are of two diseases.
+    """
+    if a.disease != b.disease:
+        raise TrainerRefused(
+            f"{names[0]} is for {a.disease} and {names[1]} for {b.disease}; only artifacts of one "
+            "disease can be compared."
+        )
+
+
 def compare(a: Evaluation, b: Evaluation, names: tuple[str, str]) -> Comparison:
     """Compare two evaluations of the same folder on the images that both could read.
 
     Raises:
         TrainerRefused: they are artifacts of two diseases, or no image was read by both.
     """
-    if a.card.disease != b.card.disease or a.scores.finding != b.scores.finding:
-        raise TrainerRefused(
-            f"{names[0]} is for {a.card.disease} and {names[1]} for {b.card.disease}; only "
-            "artifacts of one disease can be compared."
-        )
+    check_same_task(a.card, b.card, names)
     if names[0] == names[1]:
         names = (f"{names[0]} (first)", f"{names[1]} (second)")
     paths = [{example.path for example in one.data.examples} for one in (a, b)]

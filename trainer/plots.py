@@ -154,10 +154,10 @@ def _figures(found: Measures) -> str:
         if pairs:
             values, rows = zip(*pairs, strict=True)
             axes.plot(values, np.add(rows, shift), marker, color=colour, ms=6, label=label)
-    axes.plot([], [], "o-", color=_BLUE, label="the model, 95 % interval")
+    axes.plot([], [], "o-", color=_BLUE, label="the model")
     axes.set_yticks(places, [name.replace("_", " ") for name in names])
     axes.set_xlim(-0.03, 1.03)
-    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncol=3)
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.35, -0.08), ncol=3)
     return _svg(figure, "Figures with intervals beside two trivial models")
 
 
@@ -176,15 +176,12 @@ def _reliability(scores: Scores) -> str:
         stated, true = _stated(values, scores, place)
         bins = bin_of(stated)
         kept = [one for one in range(ECE_BINS) if (bins == one).any()]
-        axes.plot(
-            [stated[bins == one].mean() for one in kept],
-            [true[bins == one].mean() for one in kept],
-            color=colour,
-            linestyle=style,
-            marker="o",
-            ms=4,
-            label=label,
-        )
+        x = [stated[bins == one].mean() for one in kept]
+        y = [true[bins == one].mean() for one in kept]
+        shares = [(bins == one).mean() for one in kept]
+        axes.plot(x, y, color=colour, linestyle=style, linewidth=0.8, alpha=0.5)
+        # A dot's size says how many images stand behind it.
+        axes.scatter(x, y, s=8 + 150 * np.array(shares), color=colour, label=label, zorder=3)
     sizes = np.bincount(bin_of(_stated(scores.probabilities, scores, place)[0]), minlength=ECE_BINS)
     axes.bar(
         (np.arange(ECE_BINS) + 0.5) / ECE_BINS, sizes / len(scores.labels), width=0.9 / ECE_BINS,

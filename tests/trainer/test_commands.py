@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,134 @@ def test_evaluate_prints_one_json_object_with_everything(run: Path, films: Path)
 def test_evaluate_is_deterministic(run: Path, films: Path) -> None:
     first, second = (call("evaluate", run, "--data", films, "--json") for _ in range(2))
     assert first.stdout == second.stdout
+
+
+def test_evaluate_says_what_knowing_nothing_would_score(run: Path, films: Path) -> None:
+    found = evaluation(run, "--data", films)
+    assert found["majority_class"] == "pneumonia"
+    assert found["baseline_majority"]["accuracy"] == pytest.approx(20 / 36)
+    assert found["baseline_always_finding"]["specificity"] == 0.0
+    assert set(found["operating_points"]) == {"rule_out", "balanced", "rule_in"}
+    at_rest = found["operating_points"]["balanced"]["sensitivity"]
+    assert at_rest["value"] == found["sensitivity"]["value"]
+    assert found["class_figures"]["normal"]["sensitivity"] == found["specificity"]
+    assert set(found["conformal_coverage"]) == {"normal", "pneumonia"}
+    wrong = 36 - sum(found["confusion"][name][name] for name in found["confusion"])
+    assert len(found["worst_mistakes"]) == wrong
+    card = open_artifact(run).card.evaluation
+    assert card.baseline_majority == pytest.approx(found["baseline_majority"])
+    assert "ppv_at_prevalence_1" in card.operating_points["rule_out"]
+    shown = call("evaluate", run, "--data", films).stdout
+    for words in ("always", "finding", "brier", "ece_uncalibrated", "called pneumonia", "rule_out"):
+        assert words in shown
+    assert WARNING in shown
+
+
+def test_subgroups_come_from_the_columns_of_the_manifest(
+    run: Path, films: Path, tmp_path: Path, write_manifest: Callable[..., Path]
+) -> None:
+    shutil.copytree(films, tmp_path / "films")
+    rows = [
+        {
+            "path": str(path.relative_to(tmp_path)),
+            "label": path.parent.name,
+            "sex": "female" if number % 3 else "male",
+            "note": str(number),
+        }
+        for number, path in enumerate(sorted((tmp_path / "films").rglob("*.png")))
+    ]
+    write_manifest(tmp_path, rows)
+    found = evaluation(run, "--data", tmp_path)
+    parts = {(one["column"], one["level"]): one for one in found["subgroups"]}
+    assert set(parts) == {("sex", "female"), ("sex", "male")}
+    assert sum(one["n"] for one in parts.values()) == found["n"] == 96
+    assert not parts["sex", "female"]["too_few"]
+    assert parts["sex", "female"]["figures"]["auc"]["value"] > 0.5
+    assert list(found["subgroups_left_out"]) == ["note"]
+
+
+def test_images_of_patients_stay_with_the_run(run: Path, registry: Path, films: Path) -> None:
+    """The worst mistakes stand on the run's own page, and nowhere in what is published."""
+    assert "Worst mistakes" in (run / "report-with-images.html").read_text()
+    for folder in (run, registry / CHEST / "1"):
+        report = (folder / "report.html").read_text()
+        assert "<img" not in report
+        assert "data:image" not in report
+    published = {path.name for path in (registry / CHEST / "1").rglob("*")}
+    assert "report.html" in published
+    assert "report-with-images.html" not in published
+    text = (run / "report.json").read_text() + (run / "report.html").read_text()
+    assert not [path.name for path in films.rglob("*.png") if path.name in text]
+
+
+def test_the_page_of_an_evaluation_shows_the_worst_mistakes_unless_told_not_to(
+    run: Path, home: Path, tmp_path: Path, make_images: MakeImages
+) -> None:
+    made = make_images(tmp_path / "made", {"NORMAL": 12, "PNEUMONIA": 12}, start=500)
+    # Healthy films among the ill ones and the other way round: nearly all are mistakes.
+    (made / "NORMAL").rename(made / "swapped")
+    (made / "PNEUMONIA").rename(made / "NORMAL")
+    (made / "swapped").rename(made / "PNEUMONIA")
+    found = evaluation(run, "--data", made)
+    assert found["accuracy"]["value"] < 0.5
+    worst = [one["probability_of_the_true_class"] for one in found["worst_mistakes"]]
+    assert worst == sorted(worst)
+    assert {one["true"] for one in found["worst_mistakes"]} == {"normal", "pneumonia"}
+    pages = []
+    for choice in ("--images", "--no-images"):
+        result = call("evaluate", run, "--data", made, "--out", home / "wrong.html", choice)
+        assert result.exit_code == 0, result.output
+        pages.append((home / "wrong.html").read_text())
+    assert pages[0].count('<img src="data:image/jpeg;base64,') == len(worst)
+    assert "<img" not in pages[1]
+
+
+def test_publish_refuses_a_report_with_images(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    with (tmp_path / "run" / "report.html").open("a") as file:
+        file.write('<img src="data:image/jpeg;base64,">')
+    result = call("publish", tmp_path / "run", "--registry", tmp_path / "registry")
+    assert result.exit_code == 2
+    assert "may show patients" in result.stderr
+    assert not (tmp_path / "registry").exists()
+
+
+def test_two_artifacts_are_compared_on_the_same_images(
+    run: Path, registry: Path, films: Path, home: Path, tmp_path: Path
+) -> None:
+    other = make_artifact(tmp_path / "other", with_ir=False)
+    page = home / "comparison.html"
+    result = call("compare", other, run, "--data", films, "--json", "--out", page)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["n"], found["split"]) == (36, "val")
+    area = found["differences"]["auc"]
+    assert area["value"] == pytest.approx(area["b"] - area["a"], abs=2e-6)
+    assert area["b"] == evaluation(run, "--data", films)["auc"]["value"]
+    assert area["value"] == pytest.approx(found["auc_delong"]["difference"], abs=2e-6)
+    assert f"{found['b']['name']} is better on AUC" in found["verdict"]
+    text = page.read_text()
+    assert WARNING in text
+    assert text.count("<svg") == 2
+    assert "<img" not in text
+    shown = call("compare", f"{CHEST}@1", f"{CHEST}@2", "--data", films).stdout
+    assert "No difference shown" in shown
+    assert WARNING in shown
+
+
+def test_artifacts_of_two_diseases_cannot_be_compared(
+    run: Path, films: Path, tmp_path: Path
+) -> None:
+    other = make_artifact(
+        tmp_path / "other",
+        disease="malaria_cell",
+        classes=("parasitized", "uninfected"),
+        finding="parasitized",
+        with_ir=False,
+    )
+    result = call("compare", run, other, "--data", films)
+    assert result.exit_code == 2
+    assert "only artifacts of one disease" in result.stderr
 
 
 def test_splits_and_operating_points_can_be_chosen(run: Path, films: Path, home: Path) -> None:
@@ -297,6 +427,8 @@ BAD_INPUT = {
     "evaluate malaria_cell --data films": "No artifact of malaria_cell is live",
     "evaluate empty --data films": "card",
     f"evaluate {CHEST} --data films --out none/page.html": "cannot be written",
+    f"evaluate {CHEST}@77 --data films": "no version '77'",
+    f"compare {CHEST}@77 {CHEST} --data films": "no version '77'",
     "publish empty": "card",
     "publish nowhere": "not the folder of a run",
     "promote no_disease 1": "catalogue has no disease",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diagnosis import WARNING
+from diagnosis.artifacts import VerifiedArtifact
 from diagnosis.artifacts.durable import replace_file
 from diagnosis.contracts import OperatingPointName
 from trainer.commands import (
@@ -48,8 +49,11 @@ def evaluate(
     ] = True,
 ) -> None:
     """Score the images of DATA as they would be served, with 95 % intervals."""
+    from trainer.evaluate import find_artifact
+
     _check_page(out)
-    found = _evaluator(data, split, operating_point, manifest)(artifact)
+    run = _evaluator(data, split, operating_point, manifest)
+    found = run(find_artifact(artifact, read_settings()))
     result = found.as_json()
     if out is not None:
         from trainer import mistakes, plots, report
@@ -78,10 +82,14 @@ def compare(
 ) -> None:
     """Say which of two artifacts is better on the images of DATA, and on what."""
     from trainer import compare as comparing
+    from trainer.evaluate import find_artifact
 
     _check_page(out)
+    settings, names = read_settings(), (_short(first), _short(second))
+    a, b = (find_artifact(one, settings) for one in (first, second))
+    comparing.check_same_task(a.card, b.card, names)
     run = _evaluator(data, split, operating_point, manifest)
-    found = comparing.compare(run(first), run(second), (_short(first), _short(second)))
+    found = comparing.compare(run(a), run(b), names)
     result = found.as_json()
     if out is not None:
         from trainer import plots, report
@@ -98,18 +106,18 @@ def compare(
 
 def _evaluator(
     data: Path, split: Split | None, operating_point: OperatingPointName, manifest: Path | None
-) -> Callable[[str], "Evaluation"]:
-    """What evaluates an artifact by its name, with a bar on standard error."""
+) -> Callable[[VerifiedArtifact], "Evaluation"]:
+    """What evaluates an artifact, with a bar on standard error."""
     from trainer import evaluate as evaluating
     from trainer.progress import Bars
 
     settings = read_settings()
 
-    def run(artifact: str) -> "Evaluation":
+    def run(artifact: VerifiedArtifact) -> "Evaluation":
         bars = Bars(told)
         with bars.shown():
             return evaluating.evaluate(
-                evaluating.find_artifact(artifact, settings),
+                artifact,
                 data,
                 settings,
                 split=split,
