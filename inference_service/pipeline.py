@@ -27,8 +27,6 @@ T = TypeVar("T")
 #: Of what is no reading and waits for a thread; one more is refused.
 MOST_ASIDE = 8
 
-T = TypeVar("T")
-
 
 class Place:
     """A place among the readings that may be at work; given back when its work has ended."""

@@ -80,7 +80,11 @@ class Comparison:
             for side, name in zip(("a", "b"), self.names, strict=True)
             if wins[side]
         ]
-        return f"{'; '.join(parts)}." if parts else "No difference shown on these images."
+        if parts:
+            return f"{'; '.join(parts)}."
+        if self.a.card.files.keras.digest == self.b.card.files.keras.digest:
+            return "No difference shown: both are the same network."
+        return "No difference shown on these images."
 
     def as_json(self) -> dict[str, Any]:
         """The one JSON object of `trainer compare --json`; differences are second minus first."""

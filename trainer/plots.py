@@ -210,7 +210,7 @@ def draw_comparison(
         differences: second minus first, by figure.
     """
     first, second = models
-    figure, axes = _axes(f"{second} minus {first}")
+    figure, axes = _axes("Second minus first")
     axes.axvline(0, color=_GREY, linestyle=":")
     names = list(differences)
     for place, name in enumerate(reversed(names)):

@@ -117,7 +117,9 @@ def part_of(name: str, record: object, names: Names) -> Part:
         return Part(name, facts=(cell,) if cell else ())
     if table := _table(record.items(), names):
         return Part(name, table=table)
-    facts, figures, parts = [], [], []
+    facts: list[Fact] = []
+    figures: list[Figure] = []
+    parts: list[Part] = []
     for key, value in record.items():
         label = name_of(key, names)
         if figure := figure_of(key, value, names):

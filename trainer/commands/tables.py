@@ -51,18 +51,13 @@ def show_evaluation(result: dict[str, Any], screen: Console) -> None:
 def show_comparison(result: dict[str, Any], screen: Console) -> None:
     """The table of `trainer compare`, from its JSON."""
     a, b = result["a"]["name"], result["b"]["name"]
-    table = Table(
-        box=SIMPLE_HEAD, title=f"The same {result['n']} images of {result['groups']} groups"
-    )
-    for head in ("figure", a, b, "difference", "95 % interval", "p"):
-        table.add_column(head, justify="left" if head == "figure" else "right", overflow="fold")
-    for name, one in result["differences"].items():
-        between = "-"
-        if one["low"] is not None:
-            between = f"{one['low']:+.3f} to {one['high']:+.3f}"
-        by = "-" if one["value"] is None else f"{one['value']:+.3f}"
-        table.add_row(name, number(one["a"]), number(one["b"]), by, between, number(one["p"]))
-    screen.print(table)
+    screen.print(f"First: {a}. Second: {b}.", highlight=False)
+    rows = {
+        name: [number(one["a"]), number(one["b"]), _difference(one), number(one["p"])]
+        for name, one in result["differences"].items()
+    }
+    title = f"The same {result['n']} images of {result['groups']} groups"
+    _grid(screen, title, ("figure", "first", "second", "difference", "p"), rows)
     for sentence in result["sentences"]:
         screen.print(sentence, highlight=False)
     one = result["decisions_mcnemar"]["accuracy"]
@@ -156,6 +151,12 @@ def _grid(screen: Console, title: str, heads: tuple[str, ...], rows: dict[str, l
         table.add_row(name, *cells)
     screen.print(table)
     screen.print()
+
+
+def _difference(one: dict[str, Any]) -> str:
+    if one["value"] is None:
+        return "-"
+    return f"{one['value']:+.3f}\n{one['low']:+.3f} to {one['high']:+.3f}"
 
 
 def _interval(one: dict[str, float | None]) -> str:
