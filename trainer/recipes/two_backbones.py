@@ -80,4 +80,5 @@ def recipe(disease: Disease, laptop: bool) -> Recipe:
         batch=16 if laptop else 64,
         most_images_per_class=32 if laptop else None,
         backbone=f"{squeezenet.LICENCE}; {efficientnet_lite.LICENCE}",
+        weights_named="squeezenet*notop*.h5",
     )
