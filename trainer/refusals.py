@@ -39,3 +39,7 @@ class PrecisionMissing(TrainerRefused):
 
 class LegacyRefused(TrainerRefused):
     """A legacy `.h5` file holds what is not imported."""
+
+
+class PolicyRefused(TrainerRefused):
+    """There is no such augmentation policy, or the disease does not allow what it does."""
