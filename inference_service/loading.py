@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from diagnosis.artifacts import Card, VerifiedArtifact, check_against, open_artifact
@@ -13,11 +14,13 @@ from diagnosis.errors import ArtifactRefused, ImageRefused
 from diagnosis.gate import OpenGate, Parameters
 from diagnosis.images import CheckedImage, read_image
 from diagnosis.judgement import probabilities
-from inference_service.engines import Engine, make_engine
+from inference_service.engines import Engine, Precision, make_engine
 from inference_service.settings import Settings
 
 #: How far a probability may be in f32 from what the Keras reference answered at publication.
 GOLDEN_TOLERANCE = 1e-3
+
+log = structlog.get_logger("inference_service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,26 @@ def loader(settings: Settings) -> Loader:
     def load(disease: Disease, folder: Path) -> LiveModel:
         artifact = open_artifact(folder)
         check_against(artifact.card, disease)
+        return load_at(disease, artifact, settings.precision)
+
+    def load_at(disease: Disease, artifact: VerifiedArtifact, precision: Precision) -> LiveModel:
         engine = make_engine(
             settings.engine,
             artifact,
-            precision=settings.precision,
+            precision=precision,
             threads=settings.threads,
             conversion_cache=settings.conversion_cache_dir,
             conversion_seconds=settings.conversion_seconds,
         )
         try:
             return proved(disease, artifact, engine)
+        except ArtifactRefused as error:
+            engine.close()
+            if engine.precision == "f32":
+                raise
+            # This processor answers otherwise than the one on which the precision was allowed.
+            log.warning("precision_refused", disease=disease.id, cause=error.cause)
+            return load_at(disease, artifact, "f32")
         except BaseException:
             engine.close()
             raise

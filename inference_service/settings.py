@@ -54,9 +54,10 @@ class Settings(BaseSettings):
     by its owner only. Keep it with the data: with another key, no old reference is found again."""
     engine: Literal["openvino", "keras"] = "openvino"
     """What runs the models. `keras` is the reference, slow, and needs Keras and a backend."""
-    precision: Literal["f32", "bf16", "f16"] = "f32"
+    precision: Literal["f32", "bf16", "f16", "int8"] = "f32"
     """Precision of the arithmetic. Below f32 it is used only for an artifact whose card records
-    that it passed the comparison with f32; every other artifact stays at f32."""
+    that it passed the comparison with f32, and int8 only where the artifact brings its 8-bit
+    graph; every other artifact stays at f32."""
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=usable_cores)
     """Readings made at once, one core each; more than the cores would only slow each other."""
     max_waiting: Annotated[int, Field(ge=0, le=10_000)] = 32

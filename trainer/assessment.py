@@ -21,6 +21,7 @@ from trainer.evaluate import group_numbers
 from trainer.fitting import predict
 from trainer.frozen import frozen_outputs
 from trainer.gate import Limits, gate_of
+from trainer.int8 import CALIBRATION_IMAGES, every_nth
 from trainer.measures import measure
 from trainer.metrics import Floats, Scores
 from trainer.pixels import PixelStore
@@ -104,6 +105,9 @@ def assess(run: Run, fitted: Fitted, folder: Path) -> None:
         recipe=run.recipe.name,
         seed=run.request.seed,
         val=tuple(str(one.path.absolute()) for one in val.examples),
+        train=tuple(
+            str(one.path.absolute()) for one in every_nth(train.examples, CALIBRATION_IMAGES)
+        ),
     ).write(folder)
 
 

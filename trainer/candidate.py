@@ -45,6 +45,8 @@ class RunRecord:
     seed: int
     val: tuple[str, ...]
     """Paths of the images that calibrated the model."""
+    train: tuple[str, ...] = ()
+    """Paths of some of the training images, for the ranges of an 8-bit version."""
 
     def write(self, folder: Path) -> None:
         """Write `run.json`."""
@@ -55,7 +57,9 @@ class RunRecord:
         """Read `run.json`; None where it is missing or not one."""
         try:
             found = json.loads((folder / RUN_NAME).read_text())
-            return cls(**{**found, "val": tuple(found["val"])})
+            return cls(
+                **{**found, "val": tuple(found["val"]), "train": tuple(found.get("train", ()))}
+            )
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

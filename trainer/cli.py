@@ -3,7 +3,7 @@
 import typer
 
 from diagnosis import WARNING
-from trainer.commands import data, evaluating, gating, registry, searching, training
+from trainer.commands import data, evaluating, gating, importing, registry, searching, training
 from trainer.runtime import hush
 
 # Before any import of a runtime further down, on every command.
@@ -24,6 +24,7 @@ app.command()(training.train)
 app.command()(training.make_everyday_object)
 app.command()(searching.search)
 app.command()(searching.pretrain)
+app.command(name="import-h5")(importing.import_h5)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.compare)
 app.command()(gating.gate)

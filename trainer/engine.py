@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from diagnosis.artifacts import VerifiedArtifact
 from trainer import runtime
+from trainer.refusals import PrecisionMissing
 from trainer.runtime import Precision
 
 Floats = NDArray[np.float32]
@@ -57,7 +58,12 @@ def keras_network(model: Any) -> Network:
 
 
 def compile_ir(xml: bytes, weights: bytes, precision: Precision) -> Network:
-    """An OpenVINO IR on this machine's processor, at a stated precision, batches of 32."""
+    """An OpenVINO IR on this machine's processor, at a stated precision, batches of 32.
+
+    Raises:
+        PrecisionMissing: the processor lacks that precision. OpenVINO takes the wish for a hint:
+            without AVX-512 it computes at f32 and says so only when asked.
+    """
     ov = runtime.openvino()
     core = ov.Core()
     compiled = core.compile_model(
@@ -65,6 +71,9 @@ def compile_ir(xml: bytes, weights: bytes, precision: Precision) -> Network:
         "CPU",
         {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": 1},
     )
+    taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if taken != precision:
+        raise PrecisionMissing(f"This processor does not compute at {precision}.")
     request = compiled.create_infer_request()
 
     def run(inputs: Floats) -> Floats:

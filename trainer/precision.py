@@ -1,6 +1,5 @@
 """Whether an artifact may run at a lower precision, or be stored at one: compared, not assumed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from trainer.candidate import RunRecord
 from trainer.data import DataSet, Example, read_dataset
 from trainer.engine import Floats as Images
 from trainer.engine import Network, run_in_blocks
+from trainer.int8 import CALIBRATION_IMAGES, every_nth
 from trainer.metrics import Scores, figures
 from trainer.pixels import PixelStore
 from trainer.refusals import PrecisionRefused, TrainerRefused
@@ -31,6 +31,8 @@ class Validation:
 
     store: PixelStore
     examples: tuple[Example, ...]
+    training: tuple[Example, ...] = ()
+    """At most 300 of those it was trained on, spread over all; none of them in `examples`."""
 
     def run(self, network: Network) -> Images:
         """Logits (N, classes)."""
@@ -42,7 +44,7 @@ class Validation:
 
 
 def validation_of(card: Card, run: Path, settings: Settings) -> Validation | None:
-    """The validation images of a run, if they are still where they were."""
+    """The images of a run; None where its validation images are not there any more."""
     record = RunRecord.read(run)
     if record is None:
         return None
@@ -54,14 +56,31 @@ def validation_of(card: Card, run: Path, settings: Settings) -> Validation | Non
             workers=settings.workers,
             cache=settings.cache_dir,
         )
-        wanted = set(record.val)
         store = PixelStore(settings.cache_dir, card.preprocessing, workers=settings.workers)
-        chosen = [one for one in data.examples if str(one.path) in wanted]
-        # Every n-th, so that all classes stay in.
-        chosen = chosen[:: max(1, -(-len(chosen) // _MOST_CHECKED))]
-        return Validation(store, store.prepare(data.keep(chosen)).examples)
+        measured, trained = set(record.val), set(record.train)
+        chosen = [one for one in data.examples if str(one.path) in measured]
+        # A run of an earlier time does not name its training images; declared splits do.
+        others = [
+            one
+            for one in data.examples
+            if str(one.path) not in measured
+            and (str(one.path) in trained or (not trained and one.split == "train"))
+        ]
+        examples = store.prepare(data.keep(every_nth(chosen, _MOST_CHECKED))).examples
     except TrainerRefused:
         return None
+    try:
+        kept = store.prepare(data.keep(every_nth(others, CALIBRATION_IMAGES))).examples
+    except TrainerRefused:
+        kept = ()
+    return Validation(store, examples, kept)
+
+
+def measure(
+    card: Card, validation: Validation, reference: Images, network: Network
+) -> PrecisionCheck:
+    """A network at a lower precision against the logits at f32, on the validation images."""
+    return compare(card, validation.examples, reference, validation.run(network))
 
 
 def compare(
@@ -103,7 +122,7 @@ def compare(
 def check_storage(
     card: Card,
     validation: Validation | None,
-    unrounded: Callable[[Images], Images],
+    unrounded: Network,
     stored: Network,
 ) -> PrecisionCheck:
     """What storing the weights in half precision changed, on the validation images.
@@ -117,7 +136,7 @@ def check_storage(
             "The run's validation images are not there, so what half precision changes cannot be "
             "measured: put them back, or publish without --half."
         )
-    check = compare(card, validation.examples, validation.run(unrounded), validation.run(stored))
+    check = measure(card, validation, validation.run(unrounded), stored)
     largest, change = check.largest_probability_change, check.auc_change
     if not (largest <= LARGEST_ROUNDING and -change <= LARGEST_AUC_LOSS):
         raise PrecisionRefused(

@@ -24,8 +24,10 @@ from trainer.candidate import file_record
 from trainer.engine import Network, compile_ir, keras_network, load_keras
 from trainer.explain import explain
 from trainer.half import half_precision
-from trainer.precision import Validation, check_storage, compare, validation_of
-from trainer.refusals import ArtifactMissing, ParityRefused, TrainerRefused
+from trainer.int8 import quantise
+from trainer.precision import Validation, check_storage, measure, validation_of
+from trainer.refusals import ArtifactMissing, ParityRefused, PrecisionMissing, TrainerRefused
+from trainer.runtime import Precision as Arithmetic
 from trainer.runtime import keras, openvino
 from trainer.settings import Settings
 
@@ -49,6 +51,7 @@ def publish(
     log: Log = lambda _: None,
     *,
     half: bool = False,
+    int8: bool = False,
 ) -> Published:
     """Finish a candidate and publish it as the next version of its disease.
 
@@ -58,6 +61,7 @@ def publish(
         settings: the trainer's settings.
         log: is told what is being done.
         half: store the weights in half precision.
+        int8: let the 8-bit version travel with the artifact, where it is allowed.
 
     Raises:
         ArtifactMissing: there is no such folder.
@@ -81,33 +85,32 @@ def publish(
         _copy(candidate, stored, run, folder)
         log("Converting to OpenVINO.")
         reference = load_keras(stored)
-        _convert(reference, candidate.card, folder, half=half)
-        xml, weights = (folder / name for name in ("model.xml", "model.bin"))
-        network = compile_ir(xml.read_bytes(), weights.read_bytes(), "f32")
+        converted = _convert(reference, candidate.card)
+        network = _save(converted, folder / "model.xml", half=half)
         golden = _golden(candidate, keras_network(reference), network)
         storage = None
         if half:
             log("Comparing half-precision storage with the unrounded weights.")
             unrounded = keras_network(load_keras(candidate.keras))
             storage = check_storage(candidate.card, validation, unrounded, network)
+        checks = {}
+        if validation is not None:
+            checks = _precisions(candidate.card, validation, converted, network, folder, log)
+        if not int8 or not ("int8" in checks and checks["int8"].allowed):
+            _leave_int8(folder, log if int8 else lambda _: None)
         card = candidate.card.model_copy(
             update={
                 "version": version,
                 "created_at": now(),
-                "files": Files(
-                    keras=file_record(folder / candidate.card.files.keras.name),
-                    ir_xml=file_record(xml),
-                    ir_bin=file_record(weights),
-                    gate=candidate.card.files.gate,
-                ),
+                "files": _files(folder, candidate.card.files),
                 "golden": golden,
-                "precisions": _precisions(candidate.card, validation, folder, network, log),
+                "precisions": checks,
                 "half_precision_storage": storage,
                 "explanation": explain(
                     candidate.card,
                     reference,
-                    xml.read_bytes(),
-                    weights.read_bytes(),
+                    (folder / "model.xml").read_bytes(),
+                    (folder / "model.bin").read_bytes(),
                     validation,
                     log,
                 ),
@@ -148,35 +151,78 @@ def _copy(candidate: VerifiedArtifact, stored: bytes, run: Path, folder: Path) -
         (folder / name).write_bytes(content)
 
 
-def _convert(model: Any, card: Card, folder: Path, *, half: bool) -> None:
-    """Write `model.xml` and `model.bin`; constants in 16 bit where `half`, else in 32.
+def _convert(model: Any, card: Card) -> Any:
+    """The network as an OpenVINO model at f32.
 
     Raises:
         TrainerRefused: Keras does not run on TensorFlow, which the conversion needs.
     """
     if keras().backend.backend() != "tensorflow":
         raise TrainerRefused("Publishing converts with TensorFlow: unset KERAS_BACKEND.")
-    ov = openvino()
     shape = [-1, card.input.height, card.input.width, card.input.channels]
     with warnings.catch_warnings():
         # The conversion passes its one input in a tuple, on which Keras remarks.
         warnings.filterwarnings("ignore", message="The structure of `inputs`")
-        converted = ov.convert_model(model, input=[shape])
-    ov.save_model(converted, folder / "model.xml", compress_to_fp16=half)
+        return openvino().convert_model(model, input=[shape])
+
+
+def _save(converted: Any, path: Path, *, half: bool) -> Network:
+    """Write the IR, constants in 16 bit where `half`, and compile what was written."""
+    openvino().save_model(converted, path, compress_to_fp16=half)
+    return _compile(path, "f32")
+
+
+def _compile(path: Path, precision: Arithmetic) -> Network:
+    return compile_ir(path.read_bytes(), path.with_suffix(".bin").read_bytes(), precision)
+
+
+def _leave_int8(folder: Path, log: Log) -> None:
+    """Take the 8-bit version out of what is published."""
+    log("The 8-bit version does not travel: it is not allowed for this artifact.")
+    for path in folder.glob("model_int8.*"):
+        path.unlink()
+
+
+def _files(folder: Path, candidate: Files) -> Files:
+    int8 = {
+        f"int8_{part}": file_record(folder / f"model_int8.{part}")
+        for part in ("xml", "bin")
+        if (folder / f"model_int8.{part}").is_file()
+    }
+    return Files(
+        keras=file_record(folder / candidate.keras.name),
+        ir_xml=file_record(folder / "model.xml"),
+        ir_bin=file_record(folder / "model.bin"),
+        gate=candidate.gate,
+        **int8,
+    )
 
 
 def _precisions(
-    card: Card, validation: Validation | None, folder: Path, network: Network, log: Log
+    card: Card, validation: Validation, converted: Any, network: Network, folder: Path, log: Log
 ) -> dict[Precision, PrecisionCheck]:
-    """Lower precisions against f32 on the validation images; none where there are no images."""
-    if validation is None:
-        return {}
+    """Lower precisions against f32 on the validation images; what cannot be made is left out.
+
+    Leaves `model_int8.xml` and `model_int8.bin` in the folder where there are training images.
+    """
+    checks: dict[Precision, PrecisionCheck] = {}
+    high = validation.run(network)
     log(f"Comparing bf16 with f32 on {len(validation.examples)} validation images.")
-    xml, weights = ((folder / name).read_bytes() for name in ("model.xml", "model.bin"))
-    low = compile_ir(xml, weights, "bf16")
-    return {
-        "bf16": compare(card, validation.examples, validation.run(network), validation.run(low))
-    }
+    try:
+        low = _compile(folder / "model.xml", "bf16")
+        checks["bf16"] = measure(card, validation, high, low)
+    except PrecisionMissing as error:
+        log(f"{error} It was not compared, and is not allowed.")
+    training = validation.training
+    if not training:
+        log("The run's training images are not there: int8 was not made, and is not allowed.")
+        return checks
+    log(f"Making an 8-bit version with {len(training)} training images, and comparing it.")
+    path = folder / "model_int8.xml"
+    quantise(converted, validation.store.inputs(training), path)
+    # What is not 8 bit in it stays at f32.
+    checks["int8"] = measure(card, validation, high, _compile(path, "f32"))
+    return checks
 
 
 def _golden(

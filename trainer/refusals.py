@@ -31,3 +31,15 @@ class ParityRefused(TrainerRefused):
 
 class PrecisionRefused(TrainerRefused):
     """Storing the weights in half precision changes the answers, or it cannot be measured."""
+
+
+class PrecisionMissing(TrainerRefused):
+    """This machine's processor does not compute at the precision that was asked for."""
+
+
+class LegacyRefused(TrainerRefused):
+    """A legacy `.h5` file holds what is not imported."""
+
+
+class PolicyRefused(TrainerRefused):
+    """There is no such augmentation policy, or the disease does not allow what it does."""

@@ -19,8 +19,8 @@ Precision = Literal["f32", "bf16"]
 def hush() -> None:
     """Switch OpenVINO's and NNCF's telemetry off, and TensorFlow's start-up log.
 
-    OpenVINO's tools fall back to a stub that sends nothing where `openvino_telemetry` cannot be
-    imported; a `None` in `sys.modules` makes it so for this process alone.
+    Both fall back to a stub that sends nothing where `openvino_telemetry` cannot be imported; a
+    `None` in `sys.modules` makes it so for this process alone.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -33,6 +33,14 @@ def openvino() -> Any:
     import openvino as ov
 
     return ov
+
+
+def nncf() -> Any:
+    """The `nncf` module, with telemetry off: it looks for the same package as OpenVINO."""
+    hush()
+    import nncf as module
+
+    return module
 
 
 def keras() -> Any:

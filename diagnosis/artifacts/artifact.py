@@ -37,6 +37,8 @@ class VerifiedArtifact:
     """By file name; each matches its digest on the card."""
     gate: bytes | None = None
     """The numbers of the gate; they fit the card's record of it."""
+    int8_xml: bytes | None = None
+    int8_bin: bytes | None = None
 
     @property
     def digest(self) -> str:
@@ -58,20 +60,15 @@ def open_artifact(folder: Path) -> VerifiedArtifact:
     name = card.files.keras.name
     if not name.endswith(".keras"):
         raise FormatRefused(remedy=CONVERT, cause=f"format-name: the card names {name}")
-    files = card.files
-    names = [
-        record.name for record in (files.keras, files.ir_xml, files.ir_bin, files.gate) if record
-    ]
+    names = [record.name for record in card.files.all]
     if len({*names, CARD_NAME, DEMO_FOLDER}) != len(names) + 2:
         raise CardRefused(cause="card-names: two files of the card have one name")
     keras = _read_recorded(folder, card.files.keras, MAX_KERAS_BYTES)
-    ir_xml = ir_bin = None
-    if card.files.ir_xml is not None and card.files.ir_bin is not None:
-        ir_xml = _read_recorded(folder, card.files.ir_xml, MAX_XML_BYTES)
-        ir_bin = _read_recorded(folder, card.files.ir_bin, MAX_BIN_BYTES)
+    ir_xml, ir_bin = _read_ir(folder, card.files.ir_xml, card.files.ir_bin)
+    int8_xml, int8_bin = _read_ir(folder, card.files.int8_xml, card.files.int8_bin)
     gate = None
-    if card.gate is not None and files.gate is not None:
-        gate = _read_recorded(folder, files.gate, MAX_GATE_BYTES)
+    if card.gate is not None and card.files.gate is not None:
+        gate = _read_recorded(folder, card.files.gate, MAX_GATE_BYTES)
         try:
             Parameters.from_bytes(gate, card.gate)
         except ValueError as error:
@@ -84,9 +81,10 @@ def open_artifact(folder: Path) -> VerifiedArtifact:
         _verify(content, demo.digest, f"{DEMO_FOLDER}/{demo.file}")
         demos[demo.file] = content
     inspect_keras(keras)
-    if ir_xml is not None and ir_bin is not None:
-        inspect_ir(ir_xml, ir_bin)
-    return VerifiedArtifact(card, keras, ir_xml, ir_bin, demos, gate)
+    for xml, constants in ((ir_xml, ir_bin), (int8_xml, int8_bin)):
+        if xml is not None and constants is not None:
+            inspect_ir(xml, constants)
+    return VerifiedArtifact(card, keras, ir_xml, ir_bin, demos, gate, int8_xml, int8_bin)
 
 
 def check_against(card: Card, disease: Disease) -> None:
@@ -123,6 +121,17 @@ def _read_card(folder: Path) -> bytes:
                 remedy=CONVERT, cause=f"format-other: {folder.name} holds {others[0]}"
             ) from error
         raise CardRefused(cause=f"card-missing: {error.cause}") from error
+
+
+def _read_ir(
+    folder: Path, xml: FileRecord | None, constants: FileRecord | None
+) -> tuple[bytes | None, bytes | None]:
+    if xml is None or constants is None:
+        return None, None
+    return (
+        _read_recorded(folder, xml, MAX_XML_BYTES),
+        _read_recorded(folder, constants, MAX_BIN_BYTES),
+    )
 
 
 def _read_recorded(folder: Path, record: FileRecord, limit: int) -> bytes:

@@ -54,11 +54,23 @@ class Files(Record):
     ir_bin: FileRecord | None = None
     gate: FileRecord | None = None
     """The numbers of the gate, where there is one."""
+    int8_xml: FileRecord | None = None
+    int8_bin: FileRecord | None = None
+    """An 8-bit IR that passed the comparison with f32; used where int8 is asked for."""
+
+    @property
+    def all(self) -> tuple[FileRecord, ...]:
+        """Every file that the card names."""
+        parts = (
+            self.keras, self.ir_xml, self.ir_bin, self.int8_xml, self.int8_bin, self.gate,
+        )  # fmt: skip
+        return tuple(part for part in parts if part is not None)
 
     @model_validator(mode="after")
     def _both_halves_of_the_ir(self) -> Self:
-        if (self.ir_xml is None) != (self.ir_bin is None):
-            raise ValueError("an IR is model.xml and model.bin; the card names only one of them")
+        for xml, constants in ((self.ir_xml, self.ir_bin), (self.int8_xml, self.int8_bin)):
+            if (xml is None) != (constants is None):
+                raise ValueError("an IR is an .xml and a .bin; the card names only one of them")
         return self
 
 

@@ -312,11 +312,15 @@ def _contents(artifact: VerifiedArtifact, source: Path) -> dict[str, bytes]:
     """The files of a version by relative name. The card's are the bytes that were verified."""
     card = artifact.card
     files = {card.files.keras.name: artifact.keras}
-    if card.files.ir_xml and card.files.ir_bin and artifact.ir_xml and artifact.ir_bin:
-        files[card.files.ir_xml.name] = artifact.ir_xml
-        files[card.files.ir_bin.name] = artifact.ir_bin
-    if card.files.gate and artifact.gate:
-        files[card.files.gate.name] = artifact.gate
+    for record, content in (
+        (card.files.ir_xml, artifact.ir_xml),
+        (card.files.ir_bin, artifact.ir_bin),
+        (card.files.int8_xml, artifact.int8_xml),
+        (card.files.int8_bin, artifact.int8_bin),
+        (card.files.gate, artifact.gate),
+    ):
+        if record is not None and content is not None:
+            files[record.name] = content
     for name, content in artifact.demo_images.items():
         files[f"{DEMO_FOLDER}/{name}"] = content
     for name in _REPORTS:

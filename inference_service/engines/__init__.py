@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from diagnosis.artifacts import VerifiedArtifact
 
 EngineName = Literal["openvino", "keras"]
-Precision = Literal["f32", "bf16", "f16"]
+Precision = Literal["f32", "bf16", "f16", "int8"]
 
 
 class Engine(Protocol):
@@ -69,7 +69,8 @@ def make_engine(
     Args:
         name: which engine.
         artifact: verified bytes; the only thing that is loaded.
-        precision: wished for; used only where the artifact's card allows it, else f32.
+        precision: wished for; used only where the artifact's card allows it, else f32. For int8
+            the artifact must bring the graph that was compared, too.
         threads: how many calls of `predict` come at once.
         conversion_cache: folder of the graphs converted here.
         conversion_seconds: limit for one conversion.
@@ -85,15 +86,32 @@ def make_engine(
     from inference_service.engines.conversion import intermediate_representation
     from inference_service.engines.openvino_engine import OpenVinoEngine
 
+    card = artifact.card
+    check = card.precisions.get(precision)
+    allowed: Precision = precision if check is not None and check.allowed else "f32"
+    if allowed == "int8":
+        if artifact.int8_xml is not None and artifact.int8_bin is not None:
+            whole = None
+            if artifact.ir_xml is not None and artifact.ir_bin is not None:
+                whole = (artifact.ir_xml, artifact.ir_bin)
+            return OpenVinoEngine(
+                artifact.int8_xml,
+                artifact.int8_bin,
+                card=card,
+                precision="int8",
+                threads=threads,
+                shipped=False,
+                # Heatmaps are made of the graph at f32, whose node the card names.
+                explained=whole,
+            )
+        allowed = "f32"
     xml, weights = intermediate_representation(
         artifact, cache=conversion_cache, seconds=conversion_seconds
     )
-    check = artifact.card.precisions.get(precision)
-    allowed: Precision = precision if check is not None and check.allowed else "f32"
     return OpenVinoEngine(
         xml,
         weights,
-        card=artifact.card,
+        card=card,
         precision=allowed,
         threads=threads,
         # A graph that was made here has other names than the one that the card was written for.

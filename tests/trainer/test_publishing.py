@@ -1,20 +1,36 @@
 """`publish`: what is measured before an artifact is stored or run at less than 32 bit."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from diagnosis.artifacts import Registry, inspect_keras, open_artifact
-from tests.fixtures.artifacts import make_artifact, replace_keras, save_model, tiny_cnn, unpack
+from diagnosis.catalogue import disease
+from inference_service.loading import loader
+from tests.fixtures.artifacts import (
+    PREPROCESSING,
+    change_card,
+    make_artifact,
+    replace_keras,
+    save_model,
+    tiny_cnn,
+    unpack,
+)
+from tests.fixtures.live_service import settings_in
 from tests.trainer.conftest import MakeImages
-from trainer.candidate import RunRecord
+from trainer.candidate import RunRecord, file_record
+from trainer.data import Example
 from trainer.engine import load_keras
 from trainer.half import half_precision
+from trainer.precision import compare
 from trainer.publish import Published, publish
 from trainer.refusals import PrecisionRefused, TrainerRefused
+from trainer.runtime import keras, openvino
 from trainer.settings import Settings
 
 pytestmark = [
@@ -38,9 +54,24 @@ def kept(home: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def candidate(home: Path, make_images: MakeImages) -> Path:
-    """A whole candidate with its validation images, though nothing was trained."""
-    films = make_images(home / "films", {"val/NORMAL": 8, "val/PNEUMONIA": 8})
+    """A whole candidate with its images; only its last layer is fitted, in closed form."""
+    counts = {"val/NORMAL": 8, "val/PNEUMONIA": 8, "train/NORMAL": 3, "train/PNEUMONIA": 3}
+    films = make_images(home / "films", counts)
     folder = make_artifact(home / "run", with_ir=False)
+    paths = sorted(films.glob("*/*/*.png"))
+    inputs = np.stack([PREPROCESSING.apply(np.asarray(Image.open(one))) for one in paths])
+    model = tiny_cnn()
+    features = np.asarray(keras().Model(model.input, model.layers[-2].output)(inputs))
+    ill = np.array([1.0 if one.parent.name == "PNEUMONIA" else -1.0 for one in paths])
+    spread = features - features.mean(axis=0)
+    products = spread @ spread.T
+    # A ridge of the size of the data: a head so smooth that rounding hardly moves it.
+    ridge = np.trace(products) / len(ill) * np.eye(len(ill))
+    column = spread.T @ np.linalg.solve(products + ridge, ill)
+    column *= 2 / (spread @ column).std()
+    bias = -float(features.mean(axis=0) @ column)
+    model.layers[-1].set_weights([np.stack([-column, column], axis=1), np.array([-bias, bias])])
+    replace_keras(folder, save_model(model))
     record = RunRecord(
         data=str(films),
         manifest=None,
@@ -68,7 +99,7 @@ def without_images(candidate: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def half(home: Path, kept: Settings, candidate: Path) -> Published:
-    return publish(candidate, Registry(home / "registry"), kept, half=True)
+    return publish(candidate, Registry(home / "registry"), kept, half=True, int8=True)
 
 
 def test_half_precision_rounds_kernels_and_nothing_else() -> None:
@@ -112,6 +143,7 @@ def test_a_half_artifact_is_small_opens_and_says_what_rounding_changed(
     assert "float16" not in kinds[False]
     assert artifact.ir_xml is not None
     assert b'element_type="f16"' in artifact.ir_xml
+    assert artifact.int8_xml is not None
     # What the card holds as golden is the answer of the stored model, not of the candidate's.
     assert artifact.digest != open_artifact(candidate).digest
 
@@ -134,3 +166,92 @@ def test_half_precision_that_changes_answers_is_refused_and_nothing_is_published
     with pytest.raises(PrecisionRefused, match="Half precision changes a probability by"):
         publish(folder, Registry(tmp_path / "none"), kept, half=True)
     assert not list((tmp_path / "none").rglob("card.json"))
+
+
+def test_int8_is_compared_and_travels_only_where_it_is_asked_for_and_allowed(
+    half: Published, candidate: Path, kept: Settings, tmp_path: Path
+) -> None:
+    artifact = open_artifact(half.folder)
+    check = artifact.card.precisions["int8"]
+    assert (check.images, check.allowed) == (16, True)
+    assert check.largest_probability_change > 0
+    assert artifact.int8_xml is not None
+    assert b'element_type="i8"' in artifact.int8_xml
+    service = loader(settings_in(tmp_path / "service", precision="int8"))
+    model = service(disease("chest_xray_pneumonia"), half.folder)
+    assert model.engine.precision == "int8"
+    model.engine.close()
+    # Not asked for: compared all the same, and left at home.
+    quiet = publish(candidate, Registry(tmp_path / "registry"), kept)
+    assert quiet.card.precisions["int8"].allowed
+    assert quiet.card.files.int8_xml is None
+    assert not list(quiet.folder.glob("*int8*"))
+    model = service(disease("chest_xray_pneumonia"), quiet.folder)
+    assert model.engine.precision == "f32"
+    model.engine.close()
+
+
+def test_an_8_bit_graph_that_answers_otherwise_here_is_passed_over_for_f32(
+    half: Published, tmp_path: Path
+) -> None:
+    """As on a processor that adds 8-bit products up in another way."""
+    other = make_artifact(tmp_path / "other", seed=7)
+    folder = tmp_path / "swapped"
+    shutil.copytree(half.folder, folder)
+    records = {}
+    for part, source in (("xml", "model.xml"), ("bin", "model.bin")):
+        path = folder / f"model_int8.{part}"
+        path.write_bytes((other / source).read_bytes())
+        records[f"int8_{part}"] = file_record(path)
+    change_card(
+        folder,
+        lambda card: card.model_copy(update={"files": card.files.model_copy(update=records)}),
+    )
+    service = loader(settings_in(tmp_path / "service", precision="int8"))
+    model = service(disease("chest_xray_pneumonia"), folder)
+    assert model.engine.precision == "f32"
+    model.engine.close()
+
+
+def test_a_processor_without_bf16_publishes_and_does_not_allow_it(
+    candidate: Path, kept: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There OpenVINO passes the wish over and computes at f32: nothing would be compared."""
+    compiled = openvino().CompiledModel
+    asked = compiled.get_property
+    monkeypatch.setattr(
+        compiled,
+        "get_property",
+        lambda self, name: (
+            openvino().Type.f32 if name == "INFERENCE_PRECISION_HINT" else asked(self, name)
+        ),
+    )
+    lines: list[str] = []
+    done = publish(candidate, Registry(tmp_path / "registry"), kept, lines.append)
+    assert set(done.card.precisions) == {"int8"}
+    assert any("does not compute at bf16" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "allowed"), [(0, True), (1, True), (2, False)], ids=["none", "0.5 %", "1 %"]
+)
+def test_a_precision_is_allowed_by_what_it_changes(
+    candidate: Path, wrong: int, allowed: bool
+) -> None:
+    """Of 200 images: one flipped decision is allowed, two are not; an AUC loss is neither."""
+    card = open_artifact(candidate).card
+    examples = tuple(
+        Example(Path(f"{number}.png"), "pneumonia" if number % 2 else "normal", "", str(number))
+        for number in range(200)
+    )
+    sign = np.where(np.arange(200) % 2, 1.0, -1.0)
+    high = np.stack([-sign, sign], axis=1).astype(np.float32)
+    low = high.copy()
+    low[:wrong] *= -0.01
+    check = compare(card, examples, high, low)
+    assert (check.flipped_decisions, check.allowed) == (wrong, allowed)
+    assert check.auc_change <= 0
+    worse = high.copy()
+    # One image far on the wrong side of all others: an AUC loss of 0.01, one flip.
+    worse[0] *= -5
+    assert not compare(card, examples, high, worse).allowed

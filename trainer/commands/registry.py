@@ -28,12 +28,18 @@ def publish(
     half: Annotated[
         bool, typer.Option("--half", help="Store the weights in half precision: half the bytes.")
     ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Let the 8-bit version travel too, where it is allowed."),
+    ] = False,
 ) -> None:
     """Convert a candidate, prove it unchanged, and publish it as the next version."""
     from trainer.publish import publish as publish_run
 
     settings = read_settings()
-    done = publish_run(run, open_registry(registry, settings), settings, told.print, half=half)
+    done = publish_run(
+        run, open_registry(registry, settings), settings, told.print, half=half, int8=int8
+    )
     typer.echo(f"{done.folder}")
     told.print(
         f"It waits: trainer promote {done.card.disease} {done.card.version}", highlight=False
