@@ -71,7 +71,7 @@ def nested(layers: Any, image: Any) -> Any:
     backbone = keras().Model(
         inner, layers.Conv2D(4, 3, strides=4, activation="relu")(inner), name="backbone"
     )
-    pooled = layers.GlobalMaxPooling2D()(backbone(image))
+    pooled = layers.GlobalAveragePooling2D()(backbone(image))
     return layers.Dense(2, name="logits")(pooled)
 
 
@@ -116,7 +116,8 @@ def _agrees(model: Any, layer: str, card: Card, shape: tuple[int, ...], far: flo
         found = hirescam(lambda batch: as_logits(cut.head(batch), card), maps)
         assert found.shape == expected[number].shape
         assert np.abs(expected[number]).max() > 1e-5
-        assert np.abs(found - expected[number]).max() <= far * np.abs(expected[number]).max()
+        apart = np.linalg.norm(found - expected[number]) / np.linalg.norm(expected[number])
+        assert apart <= far
 
 
 def spot(seed: int, *, ill: bool) -> Image.Image:
@@ -184,7 +185,7 @@ def test_a_network_that_looks_at_the_spots_passes_for_the_finding_alone(
     assert ill.deletion is not None
     assert ill.deletion.low > 0.1
     assert ill.repeated is not None
-    assert ill.repeated.value > 0.9
+    assert ill.repeated.value > 0.8
     # Nothing in an image speaks for its absence, so there is nothing to show.
     assert (well.images, well.passed) == (0, False)
     assert any("normal did not pass: only 0 images" in line for line in lines)
@@ -247,7 +248,7 @@ def test_deleting_what_matters_costs_more_than_deleting_at_random() -> None:
 def test_how_alike_heatmaps_are() -> None:
     first = RANDOM.normal(0.5, 1, (9, 9)).astype(np.float32)
     assert checks.alike(first, 3 * first) == pytest.approx(1)
-    assert checks.alike(first, -first) < -0.5
+    assert checks.alike(first, -first) == pytest.approx(-1)
     assert checks.alike(first, np.zeros_like(first)) == 0
     assert abs(checks.alike(first, RANDOM.permutation(first.ravel()).reshape(9, 9))) < 0.5
 
