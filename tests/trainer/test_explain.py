@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diagnosis import heatmap
 from diagnosis.artifacts import Card, VerifiedArtifact
 from diagnosis.catalogue import disease
 from diagnosis.heatmap import Floats, evidence, hirescam
@@ -96,13 +97,18 @@ def test_the_cut_is_found_and_gives_what_tensorflows_gradients_give(
 
 
 @pytest.mark.parametrize("name", ["cnn5", "small_residual", "squeezenet_transfer"])
-def test_every_kind_of_recipe_can_be_cut(name: str, weights_file: Path, card: Card) -> None:
+def test_every_kind_of_recipe_can_be_cut(
+    name: str, weights_file: Path, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = recipes.load(name, CHEST, laptop=True)
+    keras().utils.set_random_seed(1)
     model = recipe.build(Order(recipe.input, 2, weights_file)).model
     layer = find_layers(model)[0]
     shape = (recipe.input.height, recipe.input.width, recipe.input.channels)
-    # Behind an early cut units open and close, so that the difference is only about the derivative.
-    _agrees(model, layer, card, shape, 0.15)
+    _agrees(model, layer, card, shape, 0.4)
+    # Units open and close behind an early cut; the smaller the step, the fewer do.
+    monkeypatch.setattr(heatmap, "STEP", 1 / 8192)
+    _agrees(model, layer, card, shape, 0.08)
     behind = layers_of_head(model, layer)
     assert "head" in behind
     assert layer not in behind
