@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.stats import rankdata
 
 from diagnosis.contracts import Interval
-from diagnosis.heatmap import Floats, evidence
+from diagnosis.heatmap import Floats
 from diagnosis.images import read_image
 from diagnosis.preprocess import Array
 
@@ -47,13 +47,9 @@ def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int = 0)
 
 
 def alike(first: Floats, second: Floats) -> float:
-    """Spearman's rank correlation of two heatmaps as they are shown: what speaks for the class.
-
-    0 where one of them is the same everywhere and so points nowhere.
-    """
-    ranks = [rankdata(evidence(one)[0]) for one in (first, second)]
-    deviations = [float(one.std()) for one in ranks]
-    if min(deviations) == 0:
+    """Spearman's rank correlation of two maps; 0 where one is the same everywhere."""
+    ranks = [rankdata(one) for one in (first, second)]
+    if min(float(one.std()) for one in ranks) == 0:
         return 0.0
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 

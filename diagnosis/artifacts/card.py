@@ -224,9 +224,9 @@ class HeatmapCheck(Record):
     images: Annotated[int, Field(ge=0)]
     """Validation images of the class that were used."""
     randomised: Interval | None = None
-    """Mean rank correlation with the heatmap after the weights were randomised from the top down
-    (Adebayo et al. 2018), at the stage where it is highest; near 1: the heatmap shows the image
-    and not what the network learned."""
+    """Mean rank correlation of the evidence for and against the class with that after the weights
+    were randomised from the top down (Adebayo et al. 2018), at the stage where it is highest; near
+    1: the heatmap shows the image and not what the network learned."""
     repeated: Interval | None = None
     """Mean rank correlation with the heatmaps of copies with noise, JPEG or a shift of 2 pixels."""
     deletion: Interval | None = None

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diagnosis import heatmap
 from diagnosis.artifacts import Card, VerifiedArtifact
 from diagnosis.catalogue import disease
 from diagnosis.heatmap import Floats, evidence, hirescam
 from diagnosis.judgement import as_logits
 from trainer import explain_checks as checks
 from trainer import recipes
-from trainer.data import Example, read_dataset
+from trainer.data import read_dataset
 from trainer.explain import explain, explain_run, locate, why
 from trainer.maps import by_gradients, cut_graph, cut_keras, find_layers, layers_of_head
 from trainer.pixels import PixelStore
+from trainer.precision import Validation
 from trainer.publish import _convert
 from trainer.recipes import Order
 from trainer.refusals import ArtifactMissing
@@ -71,7 +73,7 @@ def nested(layers: Any, image: Any) -> Any:
     backbone = keras().Model(
         inner, layers.Conv2D(4, 3, strides=4, activation="relu")(inner), name="backbone"
     )
-    pooled = layers.GlobalMaxPooling2D()(backbone(image))
+    pooled = layers.GlobalAveragePooling2D()(backbone(image))
     return layers.Dense(2, name="logits")(pooled)
 
 
@@ -96,12 +98,17 @@ def test_the_cut_is_found_and_gives_what_tensorflows_gradients_give(
 
 
 @pytest.mark.parametrize("name", ["cnn5", "small_residual", "squeezenet_transfer"])
-def test_every_kind_of_recipe_can_be_cut(name: str, weights_file: Path, card: Card) -> None:
+def test_every_kind_of_recipe_can_be_cut(
+    name: str, weights_file: Path, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = recipes.load(name, CHEST, laptop=True)
+    keras().utils.set_random_seed(1)
     model = recipe.build(Order(recipe.input, 2, weights_file)).model
     layer = find_layers(model)[0]
     shape = (recipe.input.height, recipe.input.width, recipe.input.channels)
-    # Behind an early cut units open and close, so that the difference is only about the derivative.
+    _agrees(model, layer, card, shape, 0.4)
+    # Units open and close behind an early cut; the smaller the step, the fewer do.
+    monkeypatch.setattr(heatmap, "STEP", 1 / 8192)
     _agrees(model, layer, card, shape, 0.15)
     behind = layers_of_head(model, layer)
     assert "head" in behind
@@ -116,7 +123,8 @@ def _agrees(model: Any, layer: str, card: Card, shape: tuple[int, ...], far: flo
         found = hirescam(lambda batch: as_logits(cut.head(batch), card), maps)
         assert found.shape == expected[number].shape
         assert np.abs(expected[number]).max() > 1e-5
-        assert np.abs(found - expected[number]).max() <= far * np.abs(expected[number]).max()
+        apart = np.linalg.norm(found - expected[number]) / np.linalg.norm(expected[number])
+        assert apart <= far
 
 
 def spot(seed: int, *, ill: bool) -> Image.Image:
@@ -130,9 +138,7 @@ def spot(seed: int, *, ill: bool) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def validation(
-    tmp_path_factory: pytest.TempPathFactory, card: Card
-) -> tuple[PixelStore, tuple[Example, ...]]:
+def validation(tmp_path_factory: pytest.TempPathFactory, card: Card) -> Validation:
     root = tmp_path_factory.mktemp("spots")
     for class_id in CHEST.class_ids:
         (root / class_id).mkdir()
@@ -140,7 +146,7 @@ def validation(
             spot(number, ill=class_id == "pneumonia").save(root / class_id / f"{number}.png")
     store = PixelStore(root / "cache", card.preprocessing)
     data = read_dataset(root, CHEST)
-    return store, store.prepare(data.keep(data.examples)).examples
+    return Validation(store, store.prepare(data.keep(data.examples)).examples)
 
 
 def bright_spots(layers: Any, image: Any) -> Any:
@@ -158,13 +164,13 @@ def without_weights(layers: Any, image: Any) -> Any:
     return layers.Rescaling(20.0, offset=(5.0, -5.0), name="steep")(both)
 
 
-def converted(model: Any, card: Card, folder: Path) -> tuple[bytes, bytes]:
-    _convert(model, card, folder)
+def converted(model: Any, card: Card, folder: Path, *, half: bool = False) -> tuple[bytes, bytes]:
+    _convert(model, card, folder, half=half)
     return (folder / "model.xml").read_bytes(), (folder / "model.bin").read_bytes()
 
 
 def test_a_network_that_looks_at_the_spots_passes_for_the_finding_alone(
-    card: Card, validation: tuple[PixelStore, tuple[Example, ...]], tmp_path: Path
+    card: Card, validation: Validation, tmp_path: Path
 ) -> None:
     model = network(bright_spots)
     model.get_layer("bright").set_weights(
@@ -184,12 +190,12 @@ def test_a_network_that_looks_at_the_spots_passes_for_the_finding_alone(
     assert ill.deletion is not None
     assert ill.deletion.low > 0.1
     assert ill.repeated is not None
-    assert ill.repeated.value > 0.9
+    assert ill.repeated.value > 0.8
     # Nothing in an image speaks for its absence, so there is nothing to show.
     assert (well.images, well.passed) == (0, False)
     assert any("normal did not pass: only 0 images" in line for line in lines)
     # What it points at is the square, by the graph as it is served.
-    store, examples = validation
+    store, examples = validation.store, validation.examples
     cut = cut_graph(xml, weights, found)
     one = next(example for example in examples if example.class_id == "pneumonia")
     inputs = store.inputs([one])
@@ -197,10 +203,14 @@ def test_a_network_that_looks_at_the_spots_passes_for_the_finding_alone(
     bright = inputs[0, :, :, 0].reshape(8, 4, 8, 4).mean(axis=(1, 3))
     assert bright[shares > 0.5].min() > 0.5
     assert card.model_copy(update={"explanation": found}).heatmap_classes == ("pneumonia",)
+    # Weights that are stored in half precision leave the maps where they are.
+    halves = locate(card, model, *converted(model, card, tmp_path, half=True))
+    assert halves is not None
+    assert (halves.layer, halves.height) == ("maps", 8)
 
 
 def test_heatmaps_that_random_weights_do_not_change_do_not_pass(
-    card: Card, validation: tuple[PixelStore, tuple[Example, ...]], tmp_path: Path
+    card: Card, validation: Validation, tmp_path: Path
 ) -> None:
     model = network(without_weights)
     xml, weights = converted(model, card, tmp_path)
@@ -214,7 +224,7 @@ def test_heatmaps_that_random_weights_do_not_change_do_not_pass(
 
 
 def test_a_network_without_maps_or_images_gets_no_heatmaps(
-    card: Card, validation: tuple[PixelStore, tuple[Example, ...]], tmp_path: Path
+    card: Card, validation: Validation, tmp_path: Path
 ) -> None:
     model = network(no_maps)
     xml, weights = converted(model, card, tmp_path)
@@ -247,7 +257,7 @@ def test_deleting_what_matters_costs_more_than_deleting_at_random() -> None:
 def test_how_alike_heatmaps_are() -> None:
     first = RANDOM.normal(0.5, 1, (9, 9)).astype(np.float32)
     assert checks.alike(first, 3 * first) == pytest.approx(1)
-    assert checks.alike(first, -first) < -0.5
+    assert checks.alike(first, -first) == pytest.approx(-1)
     assert checks.alike(first, np.zeros_like(first)) == 0
     assert abs(checks.alike(first, RANDOM.permutation(first.ravel()).reshape(9, 9))) < 0.5
 
