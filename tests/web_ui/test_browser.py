@@ -322,9 +322,10 @@ def test_a_heatmap_is_laid_over_the_image(chromium: Browser, site: Site) -> None
         assert switch.get_attribute("aria-pressed") == "true"
         film = page.locator(".film-frame img").bounding_box()
         assert layer.bounding_box() == film
-        with page.expect_request("**/heatmap?class=vascular_lesion"):
-            page.get_by_label("Vascular lesion").check()
-        expect(status).to_have_text("Heatmap shown for Vascular lesion.")
+        page.get_by_label("Basal cell carcinoma").check()
+        expect(status).to_have_text("Heatmap shown for Basal cell carcinoma.")
+        page.get_by_label("Vascular lesion").check()
+        expect(status).to_have_text("Nothing in this image speaks for Vascular lesion.")
         page.get_by_label("Opacity").fill("30")
         assert layer.get_attribute("opacity") == "0.3"
         assert Axe().run(page).violations_count == 0
