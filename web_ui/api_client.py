@@ -210,7 +210,7 @@ class ApiClient:
 
     async def _image(self, path: str, request_id: str, **options: Any) -> StoredImage:
         answer = await self._answer("GET", path, request_id, **options)
-        passed = ("content-type", "cache-control")
+        passed = ("content-type", "cache-control", "sightline-heatmap-maximum")
         headers = {name: answer.headers[name] for name in passed if name in answer.headers}
         return StoredImage(answer.content, headers)
 

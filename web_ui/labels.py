@@ -39,7 +39,7 @@ _POINTS = {"rule_out": "Rule out", "balanced": "Balanced", "rule_in": "Rule in"}
 _NON_COMMERCIAL = re.compile(r"\bNC\b|\bnon-?commercial", re.IGNORECASE)
 
 #: From little evidence to the most: cividis (Nunez et al. 2018), in which heatmaps are painted.
-HEATMAP_COLOURS = ("#00224e", "#32436d", "#61656f", "#8c8878", "#bcae6c", "#dec958", "#fee838")
+HEATMAP_COLOURS = ("#00224e", "#434e6c", "#7d7c78", "#bcae6c", "#fee838")
 
 
 def words(slug: str) -> str:

@@ -59,7 +59,7 @@ class ReadingView:
     points: tuple[OperatingPointReading, ...]
     """By rising threshold; readings that were kept before all were told have the chosen one."""
     heatmaps: tuple[ClassName, ...]
-    """Classes with a heatmap, the most probable first."""
+    """Classes with a heatmap: a finding that was found, then the most probable first."""
     without_heatmap: tuple[ClassName, ...]
     """Classes whose heatmaps did not pass their checks; empty where no class has one."""
 
@@ -82,7 +82,12 @@ class ReadingView:
             )
             for place, item in enumerate(ranked)
         )
-        names = [ClassName(item.id, item.name) for item in ranked]
+        # What was found goes before what is most probable: there is one more reason to look at it.
+        found = {point.class_id for point in points if point.positive and point == chosen}
+        names = [
+            ClassName(item.id, item.name)
+            for item in sorted(ranked, key=lambda item: item.id not in found)
+        ]
         shown = set(reading.heatmap_classes)
         return cls(
             tone=tone(reading),

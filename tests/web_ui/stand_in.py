@@ -314,7 +314,8 @@ def _app(stand_in: StandIn) -> FastAPI:
         found = stand_in.reading(prediction)
         if class_id not in found.heatmap_classes or found.image.digest not in stand_in.images:
             raise NoSuchResource("There is no heatmap of this class for this reading.")
-        headers = {"cache-control": "no-store"}
+        maximum = "0" if class_id == "vascular_lesion" else "4.2"
+        headers = {"cache-control": "private, no-cache", "sightline-heatmap-maximum": maximum}
         picture = heatmap(found.image.width, found.image.height)
         return Response(picture, 200, headers, "image/png")
 

@@ -110,6 +110,9 @@ def addresses(site: Site) -> dict[str, str]:
         "likely negative": site.read(DARK),
         "most probable": site.read(BRIGHT, "brain_mri_tumour"),
         "not judged": site.read(coloured_picture()),
+        "seven classes": site.read(MIDDLE, "mole"),
+        "card": "/diseases/mole/card",
+        "card without points": "/diseases/brain_mri_tumour/card",
         "delete": f"{positive}/delete",
         "history": "/history",
         "filtered history": "/history?disease=chest_xray_pneumonia&class_id=pneumonia",
@@ -261,6 +264,103 @@ def test_a_phone_offers_its_camera(chromium: Browser, site: Site) -> None:
         expect(page.get_by_alt_text("Preview of the chosen image")).to_be_visible()
         page.get_by_role("button", name="Read this image").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Likely positive: Pneumonia")
+
+
+PNG = {"name": "Jane.png", "mimeType": "image/png"}
+
+
+def test_proposals_without_scripts_are_links(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, "/", java_script_enabled=False) as page:
+        page.get_by_label("Choose an image").set_input_files(PNG | {"buffer": BRIGHT})
+        page.get_by_role("button", name="Propose an examination").click()
+        expect(page.get_by_text("choose the image again there")).to_be_visible()
+        expect(page.get_by_role("button", name="Read it")).to_have_count(0)
+        proposals = page.locator("#proposals")
+        proposals.get_by_role("link", name="Pneumonia", exact=True).click()
+        expect(page).to_have_url(f"{site.address}{DISEASE}")
+
+
+def test_a_proposal_takes_the_chosen_image_over(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, "/") as page:
+        page.get_by_label("Choose an image").set_input_files(PNG | {"buffer": BRIGHT})
+        page.get_by_role("button", name="Propose an examination").click()
+        expect(page.get_by_role("heading", name="It may be read for")).to_be_visible()
+        expect(page).to_have_url(f"{site.address}/")
+        assert Axe().run(page).violations_count == 0
+        page.get_by_role("button", name="Read it for Pneumonia by its cause").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(
+            "Likely positive: Bacterial pneumonia"
+        )
+
+
+def test_what_fits_nothing_and_what_is_no_image_are_said_in_place(
+    chromium: Browser, site: Site
+) -> None:
+    with opened(chromium, site, "/", refused=2) as page:
+        image = page.get_by_label("Choose an image")
+        propose = page.get_by_role("button", name="Propose an examination")
+        image.set_input_files(PNG | {"buffer": coloured_picture()})
+        propose.click()
+        expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+        page.get_by_role("button", name="Choose another").click()
+        expect(page.get_by_role("heading", name="Nothing fits")).to_have_count(0)
+        image.set_input_files(PNG | {"buffer": b"no image"})
+        propose.click()
+        expect(page.get_by_role("alert")).to_contain_text("The file is not an image")
+
+
+def test_a_heatmap_is_laid_over_the_image(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, site.read(MIDDLE, "mole")) as page:
+        layer = page.locator("[data-layer]")
+        status = page.locator("[data-heatmap-status]")
+        expect(layer).to_be_hidden()
+        switch = page.get_by_role("button", name="Heatmap")
+        with page.expect_request("**/heatmap?class=melanoma"):
+            switch.click()
+        expect(layer).to_be_visible()
+        expect(status).to_have_text("Heatmap shown for Melanoma.")
+        assert switch.get_attribute("aria-pressed") == "true"
+        film = page.locator(".film-frame img").bounding_box()
+        assert layer.bounding_box() == film
+        page.get_by_label("Basal cell carcinoma").check()
+        expect(status).to_have_text("Heatmap shown for Basal cell carcinoma.")
+        page.get_by_label("Vascular lesion").check()
+        expect(status).to_have_text("Nothing in this image speaks for Vascular lesion.")
+        page.get_by_label("Opacity").fill("30")
+        assert layer.get_attribute("opacity") == "0.3"
+        assert Axe().run(page).violations_count == 0
+        switch.click()
+        expect(layer).to_be_hidden()
+
+
+def test_the_space_key_turns_the_heatmap_on_and_off(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, site.read(BRIGHT)) as page:
+        layer = page.locator("[data-layer]")
+        page.keyboard.press("Space")
+        expect(layer).to_be_visible()
+        # A button takes the key for itself, and only once.
+        page.get_by_role("button", name="Heatmap").focus()
+        page.keyboard.press("Space")
+        expect(layer).to_be_hidden()
+        page.locator("summary").first.focus()
+        page.keyboard.press("Space")
+        expect(layer).to_be_hidden()
+
+
+def test_a_heatmap_that_cannot_be_made_says_so(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, site.read(BRIGHT), refused=1) as page:
+        page.route("**/heatmap?*", lambda route: route.abort())
+        page.get_by_role("button", name="Heatmap").click()
+        expect(page.get_by_text("The heatmap cannot be shown")).to_be_visible()
+
+
+def test_without_scripts_a_heatmap_is_a_link(chromium: Browser, site: Site) -> None:
+    path = site.read(BRIGHT)
+    # What shows a picture alone is the browser's own, and our policy forbids its three styles.
+    with opened(chromium, site, path, refused=3, java_script_enabled=False) as page:
+        expect(page.get_by_role("button", name="Heatmap")).to_be_hidden()
+        page.get_by_role("link", name="Heatmap for Pneumonia").click()
+        expect(page).to_have_url(re.compile("/heatmap[?]class=pneumonia$"))
 
 
 def test_the_history_filters_in_place(chromium: Browser, site: Site) -> None:

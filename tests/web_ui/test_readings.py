@@ -124,7 +124,7 @@ async def test_a_heatmap_is_a_plain_link_for_each_class_that_has_one(
     assert address.endswith("?class=pneumonia")
     picture = await client.get(address)
     assert picture.headers["content-type"] == "image/png"
-    assert picture.headers["cache-control"] == "no-store"
+    assert picture.headers["cache-control"] == "private, no-cache"
     assert picture.content.startswith(b"\x89PNG")
     assert "Normal: its heatmaps did not pass their checks." in page
     refused = await client.get(address.replace("pneumonia", "normal"))

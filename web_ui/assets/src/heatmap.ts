@@ -4,6 +4,22 @@ function part<T extends Element>(of: ParentNode, name: string): T | null {
   return of.querySelector<T>(`[data-${name}]`);
 }
 
+interface Made {
+  url: string;
+  empty: boolean;
+}
+
+/** The picture of a heatmap, and whether anything is on it: in some images nothing speaks for it. */
+async function ask(address: string): Promise<Made> {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  const maximum = answer.headers.get("sightline-heatmap-maximum");
+  return {
+    url: URL.createObjectURL(await answer.blob()),
+    empty: maximum !== null && Number(maximum) === 0,
+  };
+}
+
 /** Brings the heatmaps of a reading's page to life. */
 export function heatmaps(): void {
   const film = document.querySelector<HTMLElement>("[data-heatmaps]");
@@ -23,43 +39,46 @@ export function heatmaps(): void {
   const say = (words: string): void => {
     status.textContent = words;
   };
-  const sayShown = (): void => {
-    say(`${status.dataset["on"] ?? ""}${chosen()?.labels?.[0]?.textContent?.trim() ?? ""}.`);
-  };
+  const name = (): string => chosen()?.labels?.[0]?.textContent?.trim() ?? "";
+  const made = new Map<string, Made>();
 
-  const show = (): void => {
+  const show = async (): Promise<void> => {
     turn.setAttribute("aria-pressed", String(on));
     layer.toggleAttribute("hidden", !on);
     const address = chosen()?.value;
     if (!on || !address) {
       say(status.dataset["off"] ?? "");
-    } else if (picture.getAttribute("href") === address) {
-      sayShown();
-    } else {
-      // Made when it is first asked for: most readings are looked at without one.
-      say(status.dataset["wait"] ?? "");
-      picture.setAttribute("href", address);
+      return;
     }
+    let found = made.get(address);
+    if (!found) {
+      // Made when it is first asked for: most readings are looked at without one.
+      picture.removeAttribute("href");
+      say(status.dataset["wait"] ?? "");
+      try {
+        found = await ask(address);
+        made.set(address, found);
+      } catch {
+        // Nothing is kept of a failure, so that pressing again asks again.
+        if (on && chosen()?.value === address) say(status.dataset["failed"] ?? "");
+        return;
+      }
+      // Another class was chosen meanwhile, or the heatmap turned off.
+      if (!on || chosen()?.value !== address) return;
+    }
+    picture.setAttribute("href", found.url);
+    say(`${status.dataset[found.empty ? "nothing" : "on"] ?? ""}${name()}.`);
   };
-
-  picture.addEventListener("load", () => {
-    if (on) sayShown();
-  });
-  picture.addEventListener("error", () => {
-    say(status.dataset["failed"] ?? "");
-    // So that pressing again asks again.
-    picture.removeAttribute("href");
-  });
 
   const toggle = (): void => {
     on = !on;
-    show();
+    void show();
   };
   turn.addEventListener("click", toggle);
   for (const one of classes) {
     one.addEventListener("change", () => {
       on = true;
-      show();
+      void show();
     });
   }
   const thicken = (): void => layer.setAttribute("opacity", String(Number(opacity.value) / 100));
