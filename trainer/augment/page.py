@@ -110,7 +110,9 @@ def _shown(
             augmenter = Augmenter(disease, [technique], strength=policy.strength)
             after = changed(pixels, augmenter, (seed, place))
             result = pixels if after is None else after
-            says = technique.replace("_", " ") + (" (changes nothing here)" if after is None else "")
+            says = technique.replace("_", " ") + (
+                " (changes nothing here)" if after is None else ""
+            )
         yield {"source": _inlined(result), "technique": says, "class": names[example.class_id]}
 
 

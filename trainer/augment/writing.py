@@ -63,7 +63,9 @@ class Planned:
     @property
     def name(self) -> str:
         """`train/<class>/<original>-<digest>--<technique>-<copy>.png`."""
-        stem = "".join(one if one.isalnum() or one in "-_" else "-" for one in self.original.path.stem)
+        stem = "".join(
+            one if one.isalnum() or one in "-_" else "-" for one in self.original.path.stem
+        )
         unique = f"{stem[:80]}-{self.original.digest[:8]}"
         return f"train/{self.original.class_id}/{unique}--{self.technique}-{self.copy}.png"
 

@@ -9,12 +9,16 @@ Expected on chest films: validation AUC at least .98, left-out families at least
         --weights squeezenet.h5 --about trainer/datasets/kermany_2018.toml --leave-families-out
 """
 
+from collections.abc import Sequence
+
 from diagnosis.catalogue import Disease
 from diagnosis.preprocess import Preprocessing
 from trainer.backbones import squeezenet
 from trainer.recipes import Built, Descent, HeadFit, Order, Recipe, colour_step
 from trainer.runtime import keras
 
+#: Of the file in the data sets' `weights` folder.
+WEIGHTS = "squeezenet*notop*.h5"
 #: Fire modules whose maps are pooled into features: textures and shapes, early and late.
 TAPS = (6, 7, 8, 9)
 #: Films are made coarse before the network sees them, as a share of the side. On these films the
@@ -25,24 +29,24 @@ COARSE = {"chest X-ray": 128 / 224}
 WINDOW = 0.7
 
 
-def build(order: Order) -> Built:
+def build(order: Order, taps: Sequence[int] = TAPS) -> Built:
     """The backbone, its pooled maps side by side as `features`, and a dense `head`."""
     weights = squeezenet.read_weights(order.weights)
     layers = keras().layers
     shape = (order.input.height, order.input.width, order.input.channels)
     inputs = layers.Input(shape, name="image")
-    maps = squeezenet.build(weights, inputs, last=max(TAPS))
+    maps = squeezenet.build(weights, inputs, last=max(taps))
     # The taps have one size: pooled side by side, they are one set of maps to explain an answer by.
-    taps = layers.Concatenate(name="maps")([maps[tap] for tap in TAPS])
-    window = max(1, round(taps.shape[1] * WINDOW))
-    middle = layers.AveragePooling2D(window, 1, name="middle")(taps)
+    together = layers.Concatenate(name="maps")([maps[tap] for tap in taps])
+    window = max(1, round(together.shape[1] * WINDOW))
+    middle = layers.AveragePooling2D(window, 1, name="middle")(together)
     features = layers.GlobalAveragePooling2D(name="features")(middle)
     value = layers.BatchNormalization(center=False, scale=False, epsilon=0.0, name="standardise")(
         features
     )
     value = layers.Dropout(0.3, name="drop")(value)
     model = keras().Model(inputs, layers.Dense(order.classes, name="head")(value), name="transfer")
-    return Built(model, squeezenet.layer_names(max(TAPS)) | {"standardise"})
+    return Built(model, squeezenet.layer_names(max(taps)) | {"standardise"})
 
 
 def recipe(disease: Disease, laptop: bool) -> Recipe:
@@ -88,5 +92,5 @@ def recipe(disease: Disease, laptop: bool) -> Recipe:
         batch=16 if laptop else 64,
         most_images_per_class=32 if laptop else None,
         backbone=squeezenet.LICENCE,
-        weights_named="squeezenet*notop*.h5",
+        weights_named=WEIGHTS,
     )
