@@ -10,6 +10,7 @@ holds for them. 0.12 million weights. Expected on RetinaMNIST: validation accura
 
 from diagnosis.catalogue import Disease
 from diagnosis.preprocess import Preprocessing
+from trainer.backbones import squeezenet
 from trainer.recipes import Built, HeadFit, Order, Recipe, colour_step
 from trainer.recipes import squeezenet_transfer as whole
 
@@ -47,5 +48,5 @@ def recipe(disease: Disease, laptop: bool) -> Recipe:
         batch=16 if laptop else 64,
         most_images_per_class=32 if laptop else None,
         weights_named=whole.WEIGHTS,
-        backbone=whole.squeezenet.LICENCE,
+        backbone=squeezenet.LICENCE,
     )
