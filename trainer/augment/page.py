@@ -103,14 +103,18 @@ def _shown(
 ) -> Iterator[dict[str, Any]]:
     """One technique an image, by turns, as `trainer augment` writes them."""
     names = {one.id: one.name for one in disease.classes}
-    for place, (example, pixels) in enumerate(images):
+    # Every technique is seen: where there are more than images, the first images come again.
+    for place in range(max(len(images), len(techniques))):
+        example, pixels = images[place % len(images)]
         technique = techniques[place % len(techniques)] if techniques else None
         result, says = pixels, "as it is"
         if technique is not None:
             augmenter = Augmenter(disease, [technique], strength=policy.strength)
             after = changed(pixels, augmenter, (seed, place))
             result = pixels if after is None else after
-            says = technique.replace("_", " ") + (" (changes nothing here)" if after is None else "")
+            says = technique.replace("_", " ") + (
+                " (changes nothing here)" if after is None else ""
+            )
         yield {"source": _inlined(result), "technique": says, "class": names[example.class_id]}
 
 

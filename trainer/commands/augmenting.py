@@ -50,9 +50,7 @@ def augment(
     )
     bars = Bars(told)
     with bars.shown():
-        done = write(
-            wish, cache=settings.cache_dir, workers=settings.workers, progress=bars.files
-        )
+        done = write(wish, cache=settings.cache_dir, workers=settings.workers, progress=bars.files)
     typer.echo(f"{done.folder}")
     counts = ", ".join(f"{name} {count}" for name, count in done.made.items())
     told.print(f"Made: {counts}.", markup=False, highlight=False, soft_wrap=True)
