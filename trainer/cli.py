@@ -3,7 +3,16 @@
 import typer
 
 from diagnosis import WARNING
-from trainer.commands import data, evaluating, gating, importing, registry, searching, training
+from trainer.commands import (
+    augmenting,
+    data,
+    evaluating,
+    gating,
+    importing,
+    registry,
+    searching,
+    training,
+)
 from trainer.runtime import hush
 
 # Before any import of a runtime further down, on every command.
@@ -19,6 +28,8 @@ app = typer.Typer(
 
 app.command()(data.audit)
 app.command(name="sign-off")(data.sign_off)
+app.command()(augmenting.augment)
+app.command(name="show-policy")(augmenting.show_policy)
 app.command()(data.relabel)
 app.command()(training.train)
 app.command()(training.make_everyday_object)

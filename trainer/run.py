@@ -8,7 +8,7 @@ from typing import Any
 
 from diagnosis.catalogue import Disease
 from trainer.about import About
-from trainer.augment import Augmenter, usable
+from trainer.augment import Augmenter
 from trainer.data import DataSet
 from trainer.families import Families
 from trainer.pixels import PixelStore, Progress
@@ -101,8 +101,5 @@ class Run:
     @cached_property
     def augmenter(self) -> Augmenter:
         """The recipe's augmentations, as far as the disease allows them."""
-        return Augmenter(
-            self.disease,
-            usable(self.disease, self.recipe.augmentations),
-            strength=self.recipe.strength,
-        )
+        names, strength = self.recipe.changes(self.disease)
+        return Augmenter(self.disease, names, strength=strength)

@@ -97,7 +97,8 @@ def search(request: Request, plan: Plan, settings: Settings, watch: Watch | None
                 refuse_unsound(recipe, run.disease, tuple(chosen))
                 tried = replace(run, recipe=recipe)
                 # Frozen maps depend on how images are augmented, and on no other setting.
-                frozen = maps.setdefault(f"{recipe.augmentations} {recipe.strength}", {})
+                augmented = f"{recipe.augmentations} {recipe.strength} {recipe.policy}"
+                frozen = maps.setdefault(augmented, {})
                 values = [_score(tried, way, frozen, plan.metric) for way in ways]
             except RecipeRefused as error:
                 log(f"Trial {done + 1} is left out: {error}")

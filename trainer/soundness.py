@@ -37,6 +37,12 @@ def refuse_unsound(recipe: Recipe, disease: Disease, chosen: Sequence[str] = ())
         raise RecipeRefused(f"A batch of {recipe.batch} images cannot be trained on: 1 to 4096.")
     if not 0 <= recipe.strength <= 5:
         raise RecipeRefused(f"strength={recipe.strength:g} is no strength: 0 to 5, usually near 1.")
+    if recipe.policy is not None and {"augmentations", "strength"} & set(chosen):
+        raise RecipeRefused(
+            f"The policy {recipe.policy} says the augmentations and their strength: set it, or "
+            "them, not both."
+        )
+    recipe.changes(disease)
     if "augmentations" in chosen:
         _augmentations(recipe, disease)
     for phase in recipe.phases:

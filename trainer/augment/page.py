@@ -103,7 +103,9 @@ def _shown(
 ) -> Iterator[dict[str, Any]]:
     """One technique an image, by turns, as `trainer augment` writes them."""
     names = {one.id: one.name for one in disease.classes}
-    for place, (example, pixels) in enumerate(images):
+    # Every technique is seen: where there are more than images, the first images come again.
+    for place in range(max(len(images), len(techniques))):
+        example, pixels = images[place % len(images)]
         technique = techniques[place % len(techniques)] if techniques else None
         result, says = pixels, "as it is"
         if technique is not None:

@@ -8,7 +8,9 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -63,9 +65,7 @@ class Planned:
     @property
     def name(self) -> str:
         """`train/<class>/<original>-<digest>--<technique>-<copy>.png`."""
-        stem = "".join(
-            one if one.isalnum() or one in "-_" else "-" for one in self.original.path.stem
-        )
+        stem = re.sub(r"[^A-Za-z0-9_-]", "-", self.original.path.stem)
         unique = f"{stem[:80]}-{self.original.digest[:8]}"
         return f"train/{self.original.class_id}/{unique}--{self.technique}-{self.copy}.png"
 
@@ -109,19 +109,20 @@ def augment(wish: Wish, *, cache: Path, workers: int, progress: Progress | None 
         raise TrainerRefused(f"Every class has {wish.to} training images already; raise --to.")
     draft = wish.out.parent / f"{INCOMING}{wish.out.name}-{_digest(wish, data)[:16]}"
     wish.out.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(wish.out.parent / f".{wish.out.name}.lock"):
-        rows = _write(wish, plan, draft, workers, progress)
-        made: dict[str, int] = {}
-        for row in rows:
-            made[row[1]] = made.get(row[1], 0) + 1
-        left_out = len(plan) - len(rows)
-        if wish.whole:
-            rows += list(_originals(wish, data, draft))
-        text = io.StringIO()
-        csv.writer(text).writerows([_COLUMNS, *rows])
-        replace_file(draft / MANIFEST, text.getvalue().encode())
-        draft.rename(wish.out)
-    (wish.out.parent / f".{wish.out.name}.lock").unlink(missing_ok=True)
+    lock = wish.out.parent / f".{wish.out.name}.lock"
+    try:
+        with exclusive(lock):
+            rows = _write(wish, plan, draft, workers, progress)
+            made = dict(Counter(row[1] for row in rows))
+            left_out = len(plan) - len(rows)
+            if wish.whole:
+                rows += list(_originals(wish, data, draft))
+            text = io.StringIO()
+            csv.writer(text).writerows([_COLUMNS, *rows])
+            replace_file(draft / MANIFEST, text.getvalue().encode())
+            draft.rename(wish.out)
+    finally:
+        lock.unlink(missing_ok=True)
     return Written(wish.out, made, left_out)
 
 
@@ -177,7 +178,7 @@ def _write(
 ) -> list[list[str]]:
     augmenters = {
         name: Augmenter(wish.disease, [name], strength=wish.policy.strength)
-        for name in {one.technique for one in plan}
+        for name in wish.policy.for_disease(wish.disease)
     }
 
     def make(one: Planned) -> list[str] | None:

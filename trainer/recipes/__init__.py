@@ -14,6 +14,8 @@ from typing import Any, Literal
 from diagnosis.artifacts.card import Input
 from diagnosis.catalogue import Augmentation, Disease
 from diagnosis.preprocess import Preprocessing
+from trainer.augment import usable
+from trainer.augment.policies import POLICIES, PolicyName
 from trainer.refusals import RecipeRefused
 
 Weighting = Literal["none", "class", "family"]
@@ -108,6 +110,8 @@ class Recipe:
     augmentations: tuple[Augmentation, ...] = ()
     """Used as far as the catalogue allows them for the disease."""
     strength: float = 1.0
+    policy: PolicyName | None = None
+    """A named policy in the place of these two; what it does must be allowed for the disease."""
     weighting: Weighting = "class"
     """What counts the same in the loss: nothing, every class, or every acquisition family too."""
     batch: int = 32
@@ -123,6 +127,17 @@ class Recipe:
         width, height = self.preprocessing.size
         return Input(height=height, width=width, channels=self.preprocessing.channels)
 
+    def changes(self, disease: Disease) -> tuple[tuple[Augmentation, ...], float]:
+        """The augmentations for a disease, and their strength.
+
+        Raises:
+            PolicyRefused: the catalogue does not allow the named policy for it.
+        """
+        if self.policy is None:
+            return usable(disease, self.augmentations), self.strength
+        policy = POLICIES[self.policy]
+        return policy.for_disease(disease), policy.strength
+
     def for_card(self) -> dict[str, str | float | int | bool]:
         """The recipe's numbers, flat, as the card lists them."""
         facts: dict[str, str | float | int | bool] = {
@@ -131,6 +146,11 @@ class Recipe:
             "weighting": self.weighting,
             "batch": self.batch,
         }
+        if self.policy is not None:
+            techniques = POLICIES[self.policy].techniques
+            facts["augmentations"] = "all allowed" if techniques is None else " ".join(techniques)
+            facts["strength"] = POLICIES[self.policy].strength
+            facts["policy"] = self.policy
         for phase in self.phases:
             for key, value in asdict(phase).items():
                 if key != "name" and value is not None:
