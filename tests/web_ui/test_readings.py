@@ -140,6 +140,25 @@ async def test_a_model_without_heatmaps_says_so(client: httpx.AsyncClient) -> No
     assert "data-heatmap" not in page
 
 
+async def test_a_model_of_very_many_classes_claims_nothing_of_those_left_out(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    whole = await shown(client, BRIGHT, "/diseases/brain_mri_tumour/readings")
+    assert "they add up to 100 %" in whole
+    [(key, made)] = stand_in.readings.items()
+    some = {"probabilities": made.probabilities[:3], "conformal_set": ()}
+    stand_in.readings[key] = made.model_copy(update=some)
+    page = (await client.get(f"/readings/{key}")).text
+    assert "add up to 100 %" not in page
+    assert "spread over classes that are not shown" in page
+    assert "No class fits" not in page
+    stand_in.readings[key] = made.model_copy(update=some | {"conformal_coverage": 0.95})
+    assert (
+        "No class fits this image well at 95 % coverage"
+        in (await client.get(f"/readings/{key}")).text
+    )
+
+
 async def test_notices_stand_on_the_reading(client: httpx.AsyncClient) -> None:
     page = await shown(client, MIDDLE)
     assert "older than those the model was trained on" in page
