@@ -48,6 +48,10 @@ class About(BaseModel):
     """Acquisition families and their patterns in file names. A recipe may weigh them alike in
     training; `--leave-families-out` measures without each."""
     limitations: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()
+    disease: str = ""
+    """The disease of the catalogue that the data is for, in the files of `trainer/datasets`."""
+    recipe: str = ""
+    """The recipe that is proposed for it; neither goes onto the card."""
 
     @property
     def stated_licence(self) -> str:

@@ -25,6 +25,7 @@ def relabel(
     patterns: Sequence[str],
     out: Path,
     *,
+    group: str | None = None,
     manifest: Path | None = None,
 ) -> Counter[tuple[str, str]]:
     """Write a manifest for another disease.
@@ -35,6 +36,8 @@ def relabel(
         patterns: `class=regex` each, searched for in the path below DATA, with `/` between parts.
         out: the file to write. Its paths are relative to its folder where DATA lies in it, else
             to DATA, as `--manifest` reads them.
+        group: regex searched for in the same path; what its brackets hold, or all of it, names
+            the group. Instead of the manifest's groups.
         manifest: of DATA, where it lies elsewhere.
 
     Returns:
@@ -49,6 +52,7 @@ def relabel(
     if not out.parent.is_dir():
         raise DataRefused(f"{out.parent} is not a folder.")
     compiled = _compiled(disease, patterns)
+    in_group = _regex(group) if group else None
     found, _skipped, has_groups = find_files(data, manifest)
     if not found:
         raise DataRefused(f"{data} holds no files in class folders.")
@@ -65,13 +69,14 @@ def relabel(
             said = " and ".join(classes) or "none of the patterns"
             raise DataRefused(f"{inside} matches {said}; each file must match one pattern.")
         place = _below(path, home).as_posix()
-        row = {"path": place, "label": classes[0], "group_id": one.group, "split": one.split or ""}
+        named = _group(inside, in_group) if in_group else one.group
+        row = {"path": place, "label": classes[0], "group_id": named, "split": one.split or ""}
         rows.append(row | dict(one.facts))
         counts[one.split or "", classes[0]] += 1
     missing = [one for one, _ in compiled if one not in {class_id for _, class_id in counts}]
     if missing:
         raise DataRefused(f"No file matches the pattern of {', '.join(missing)}.")
-    columns = [name for name in _COLUMNS if has_groups or name != "group_id"]
+    columns = [name for name in _COLUMNS if has_groups or in_group or name != "group_id"]
     columns += sorted({name for row in rows for name in row} - {*_COLUMNS})
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, "", extrasaction="ignore", lineterminator="\n")
@@ -91,14 +96,25 @@ def _compiled(disease: Disease, patterns: Sequence[str]) -> list[tuple[str, re.P
                 f"{one!r} is no pattern: say CLASS=REGEX once for each of "
                 f"{', '.join(disease.class_ids)}."
             )
-        try:
-            found[match.id] = re.compile(regex)
-        except re.error as error:
-            raise DataRefused(f"{one!r}: not a regular expression: {error}.") from error
+        found[match.id] = _regex(regex)
     missing = [class_id for class_id in disease.class_ids if class_id not in found]
     if missing:
         raise DataRefused(f"There is no --pattern for {', '.join(missing)}.")
     return list(found.items())
+
+
+def _regex(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise DataRefused(f"{text!r} is not a regular expression: {error}.") from error
+
+
+def _group(inside: Path, regex: re.Pattern[str]) -> str:
+    match = regex.search(inside.as_posix())
+    if match is None:
+        raise DataRefused(f"{inside} does not match {regex.pattern!r}, which names the groups.")
+    return "-".join(part or "" for part in match.groups()) or match.group()
 
 
 def _below(path: Path, folder: Path) -> Path:

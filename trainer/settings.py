@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     )
     weights: Path | None = Field(
         None,
-        description="Pretrained SqueezeNet v1.1 weights (.h5) of the recipe squeezenet_transfer.",
+        description="Pretrained SqueezeNet v1.1 weights (.h5) of the recipes that start from them.",
     )
     workers: int = Field(
         2, ge=1, le=64, description="Threads that decode, preprocess and augment images."

@@ -96,6 +96,20 @@ def test_files_without_a_manifest_keep_the_splits_of_their_folders(
     assert not data.has_groups
 
 
+def test_groups_are_named_by_the_path_where_no_manifest_names_them(
+    films: Path, tmp_path: Path
+) -> None:
+    (films.parent / "manifest.csv").unlink()
+    out = tmp_path / "types.csv"
+    relabel(films, TYPE, PATTERNS, out, group=r"^(train|val)/.*?(\d+)")
+    groups = {one.group for one in read_dataset(films, TYPE, manifest=out).examples}
+    assert groups == {"train-000", "train-0", "train-1", "val-000", "val-0", "val-1"}
+    with pytest.raises(DataRefused, match="which names the groups"):
+        relabel(films, TYPE, PATTERNS, tmp_path / "other.csv", group="person")
+    with pytest.raises(DataRefused, match="not a regular expression"):
+        relabel(films, TYPE, PATTERNS, tmp_path / "other.csv", group="(")
+
+
 @pytest.mark.parametrize(
     ("patterns", "says"),
     [

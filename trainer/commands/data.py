@@ -166,10 +166,15 @@ def relabel(
         typer.Option(help="CLASS=REGEX, searched for in the path below DATA; once a class."),
     ],
     out: Annotated[Path, typer.Option(help="The manifest to write; must not exist.")],
+    group: Annotated[
+        str | None, typer.Option(help="REGEX in the same path that names the group (patient).")
+    ] = None,
     manifest: Manifest = None,
 ) -> None:
     """Write a manifest that labels DATA for another disease, by the names of its files."""
-    counts = relabelling.relabel(data, disease_of(disease), pattern, out, manifest=manifest)
+    counts = relabelling.relabel(
+        data, disease_of(disease), pattern, out, group=group, manifest=manifest
+    )
     for (split, class_id), count in sorted(counts.items()):
         _say(f"{split or 'no split'}: {class_id} {count}")
     typer.echo(f"{out}")
