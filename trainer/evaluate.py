@@ -1,5 +1,8 @@
 """`trainer evaluate`: what an artifact does on a folder of class folders, as it is served."""
 
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +12,14 @@ import numpy as np
 
 from diagnosis import WARNING
 from diagnosis.artifacts import Card, Registry, VerifiedArtifact, check_against, open_artifact
-from diagnosis.catalogue import catalogue
+from diagnosis.catalogue import Disease, catalogue
 from diagnosis.contracts import OperatingPointName
 from diagnosis.errors import SightlineError
+from diagnosis.gate import OpenGate, Parameters
+from diagnosis.images import read_image
 from diagnosis.judgement import as_logits, probabilities, softmax
 from trainer import metrics, mistakes
-from trainer.data import DataSet, Split, read_dataset
+from trainer.data import DataSet, Example, Split, read_dataset
 from trainer.engine import open_network, run_in_blocks
 from trainer.measures import Measures, measure_card
 from trainer.metrics import Scores
@@ -33,6 +38,9 @@ class Evaluation:
     split: Split | None
     engine: str
     operating_point: OperatingPointName | None
+    refused: tuple[str, ...] | None = None
+    """Code of the reason for each image that the artifact's gate would not let through; None where
+    the artifact has no gate. The figures count these images all the same."""
 
     @cached_property
     def measures(self) -> Measures:
@@ -62,9 +70,17 @@ class Evaluation:
                 one.as_json(self.data.root)
                 for one in mistakes.worst(self.scores, self.data.examples)
             ],
+            **self._not_judged(),
             "engine": self.engine,
             "warning": WARNING,
         }
+
+    def _not_judged(self) -> dict[str, Any]:
+        """What the service would have refused; nothing where there is no gate."""
+        if self.refused is None:
+            return {}
+        reasons = dict(sorted(Counter(self.refused).items()))
+        return {"not_judged": {"count": len(self.refused), "reasons": reasons}}
 
 
 def find_artifact(name: str, settings: Settings) -> VerifiedArtifact:
@@ -169,7 +185,32 @@ def evaluate(
         threshold=threshold,
     )
     named = operating_point if card.finding is not None else None
-    return Evaluation(card, data, scores, chosen, engine, named)
+    gate = open_gate(artifact, disease)
+    refused = None if gate is None else refusals(gate, card, data.examples, settings.workers)
+    return Evaluation(card, data, scores, chosen, engine, named, refused)
+
+
+def open_gate(artifact: VerifiedArtifact, disease: Disease) -> OpenGate | None:
+    """The artifact's gate, ready to judge; None where it has none."""
+    record = artifact.card.gate
+    if record is None or artifact.gate is None:
+        return None
+    parameters = Parameters.from_bytes(artifact.gate, record)
+    return OpenGate(record, parameters, disease.modality, disease.suitable_image)
+
+
+def refusals(
+    gate: OpenGate, card: Card, examples: Sequence[Example], workers: int
+) -> tuple[str, ...]:
+    """The reason's code for each image that a gate does not let through, as the service asks it."""
+
+    def reason(example: Example) -> str | None:
+        least = card.preprocessing.decode_at_least
+        notice = gate.judge(read_image(example.path.read_bytes(), decode_at_least=least).pixels)
+        return None if notice.reason is None else notice.reason.code
+
+    with ThreadPoolExecutor(workers) as pool:
+        return tuple(code for code in pool.map(reason, examples) if code is not None)
 
 
 def group_numbers(data: DataSet) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -8,9 +8,13 @@ import pytest
 from sklearn import metrics as reference
 
 from diagnosis.artifacts import Card
+from diagnosis.gate import SIZE, Gate, Kind, OpenGate, Parameters
+from diagnosis.images import read_image
 from diagnosis.judgement import conformal_set
+from tests.trainer.conftest import MakeImages
 from tests.trainer.test_metrics import binary, several
 from trainer.data import Example
+from trainer.evaluate import refusals
 from trainer.measures import measure
 from trainer.metrics import (
     Figure,
@@ -270,3 +274,43 @@ def test_a_card_that_was_sealed_before_still_reads() -> None:
     assert card.evaluation.subgroups == ()
     assert card.evaluation.operating_points == {}
     assert Card.from_json(card.to_json()) == card
+
+
+def test_the_gate_s_refusals_are_counted_by_their_reason(
+    tmp_path: Path, make_images: MakeImages
+) -> None:
+    """A gate that lets half the images through, as it answers for each of them."""
+    random = np.random.default_rng(0)
+    parameters = Parameters(
+        centre=random.uniform(0, 1, SIZE),
+        scale=np.ones(SIZE),
+        weights=random.normal(0, 0.1, (2, SIZE)),
+        bias=np.zeros(2),
+        posture=np.zeros(0),
+        mean=np.zeros(SIZE),
+        components=np.eye(1, SIZE),
+        spread=np.ones(1),
+        rest=np.ones(1),
+        low=np.full(3, -100.0),
+        typical=np.full(3, 100.0),
+    )
+    record = Gate(
+        threshold=0.0,
+        kinds=(Kind(id="other", name="other"),),
+        posture=False,
+        components=1,
+        fitted_on="made images",
+    )
+    films = make_images(tmp_path, {"NORMAL": 4, "PNEUMONIA": 4})
+    examples = [
+        Example(path, "normal", path.name, path.name) for path in sorted(films.rglob("*.png"))
+    ]
+    card = Card.from_json(SHIPPED.read_bytes())
+    gate = OpenGate(record, parameters, "chest X-ray", "A film.")
+    scores = [gate.reading(read_image(one.path.read_bytes()).pixels).score for one in examples]
+    half = record.model_copy(update={"threshold": float(np.median(scores))})
+    refused = refusals(replace(gate, gate=half), card, examples, workers=2)
+    assert len(refused) == 4
+    assert {code.partition("-")[0] for code in refused} == {"gate"}
+    everyone = record.model_copy(update={"threshold": min(scores)})
+    assert refusals(replace(gate, gate=everyone), card, examples, workers=2) == ()

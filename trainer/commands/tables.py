@@ -46,6 +46,13 @@ def show_evaluation(result: dict[str, Any], screen: Console) -> None:
     rows = {name: [_interval(one)] for name, one in result["conformal_coverage"].items()}
     _grid(screen, "Sets with the true class", ("class", "share"), rows)
     _subgroups(result, screen)
+    refused = result.get("not_judged")
+    if refused is not None:
+        screen.print(
+            f"The gate would not judge {refused['count']} of {result['n']} images; the figures "
+            "count them all the same.",
+            highlight=False,
+        )
 
 
 def show_comparison(result: dict[str, Any], screen: Console) -> None:
