@@ -115,18 +115,6 @@ async def test_the_router_refuses_what_is_no_image(guarded: Live, data: bytes, c
     assert answer.json()["code"] == "missing-image"
 
 
-async def test_a_model_of_few_pixels_says_so_for_a_larger_image(
-    start: Start, gated: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    live = await start(models_dir=gated)
-    codes = [one["code"] for one in (await live.read(FILM)).json()["notices"]]
-    assert "low-resolution-model" not in codes
-    # The tiny model sees 32 by 32 pixels of the film's 72 by 72.
-    monkeypatch.setattr("inference_service.reading.LOW_RESOLUTION", 33)
-    codes = [one["code"] for one in (await live.read(FILM)).json()["notices"]]
-    assert "low-resolution-model" in codes
-
-
 async def test_a_gate_that_was_changed_keeps_the_model_out(start: Start, gated: Path) -> None:
     change_card(gated / DISEASE / "1", lambda card: card)
     path = next((gated / DISEASE / "1").glob("gate-*.bin"))
