@@ -131,7 +131,8 @@ def many_classes(count: int, quantile: float, finding: str | None = None) -> Pre
         }
     )
     disease = catalogue()["everyday_object"]
-    model = SimpleNamespace(disease=disease, card=found, demo_digests=frozenset())
+    engine = SimpleNamespace(explains=False)
+    model = SimpleNamespace(disease=disease, card=found, engine=engine, demo_digests=frozenset())
     return compose(
         cast("LiveModel", model),
         image(),
