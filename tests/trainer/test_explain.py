@@ -103,7 +103,8 @@ def test_every_kind_of_recipe_can_be_cut(
 ) -> None:
     recipe = recipes.load(name, CHEST, laptop=True)
     keras().utils.set_random_seed(1)
-    model = recipe.build(Order(recipe.input, 2, weights_file)).model
+    weights = weights_file if name == "squeezenet_transfer" else None
+    model = recipe.build(Order(recipe.input, 2, weights)).model
     layer = find_layers(model)[0]
     shape = (recipe.input.height, recipe.input.width, recipe.input.channels)
     _agrees(model, layer, card, shape, 0.4)
