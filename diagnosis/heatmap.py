@@ -22,6 +22,9 @@ Box = tuple[float, float, float, float]
 #: maps. Others have kinks (an untrained network with two max poolings behind the maps: 0.98
 #: correlation with the derivative), and the 24 bits of a float32 logit ask for a larger one.
 STEP = 1 / 256
+#: Maps of more than `_FINEST` locations a side are taken in at most `_COARSE` a side: they stand so
+#: early that the head is most of the network, and it runs once a location.
+_FINEST, _COARSE = 16, 8
 #: Maps that go through the head at once.
 _BATCH = 16
 #: Logits. A strongest location below this is rounding, not evidence.
@@ -57,20 +60,34 @@ def hirescam(head: Head, maps: Floats) -> Floats:
         maps: of one image, float32 (height, width, channels).
 
     Returns:
-        float32 (height, width, classes), in logits.
+        float32 (rows, columns, classes), in logits: a row and a column for each of the maps', or
+        of fewer where the maps are large; then each is the sum of its neighbours.
     """
-    height, width, _ = maps.shape
+    rows, columns = cells(*maps.shape[:2])
+    height, width = rows[-1] + 1, columns[-1] + 1
     parts = []
     for start in range(0, height * width, _BATCH):
         places = np.arange(start, min(start + _BATCH, height * width))
         # The unchanged maps go along: kernels round differently for batches of different sizes.
         batch = np.repeat(maps[np.newaxis], len(places) + 1, axis=0)
-        batch[1 + np.arange(len(places)), places // width, places % width] *= np.float32(1 + STEP)
+        for number, place in enumerate(places, start=1):
+            where = np.ix_(rows == place // width, columns == place % width)
+            batch[number][where] *= np.float32(1 + STEP)
         logits = np.asarray(head(batch), np.float64)
         parts.append((logits[1:] - logits[0]) / STEP)
     found = np.concatenate(parts)
     found -= found.mean(axis=1, keepdims=True)
     return found.reshape(height, width, -1).astype(np.float32)
+
+
+def cells(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which row of the result each row of some maps counts to, and the same of the columns."""
+    coarse = max(height, width) > _FINEST
+    rows, columns = (
+        np.arange(side) * (min(side, _COARSE) if coarse else side) // side
+        for side in (height, width)
+    )
+    return rows, columns
 
 
 def evidence(attribution: Floats) -> tuple[Floats, float]:

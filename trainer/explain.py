@@ -43,7 +43,7 @@ MOST_CLASSES = 20
 #: Random weights of each stage; one draw alone may be like or unlike by luck, above all of the few
 #: layers behind the maps.
 RANDOM_DRAWS = (12, 6, 6)
-#: Attributions (images, height, width, classes) for each draw of the random weights.
+#: Attributions (images, rows, columns, classes) for each draw of the random weights.
 Stage = list[Floats]
 LIMITS = HeatmapLimits(
     fewest_images=10, largest_randomised=0.5, smallest_repeated=0.7, smallest_deletion=0.0
@@ -60,7 +60,7 @@ class _Network:
     store: PixelStore
 
     def attributions(self, inputs: Floats) -> Floats:
-        """(height, width, classes) of one input, in logits."""
+        """(rows, columns, classes) of one input, in logits."""
         return attributions(self.cut, self.card, self.cut.trunk(inputs[np.newaxis])[0])
 
     def probabilities(self, inputs: Floats, place: int) -> checks.Values:
@@ -69,7 +69,7 @@ class _Network:
 
 
 def attributions(cut: Cut, card: Card, maps: Floats) -> Floats:
-    """(height, width, classes) of the maps of one image, in logits."""
+    """(rows, columns, classes) of the maps of one image, in logits."""
     return hirescam(lambda batch: as_logits(cut.head(batch), card), maps)
 
 

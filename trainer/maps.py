@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from diagnosis.artifacts import Card
 from diagnosis.artifacts.card import Explanation
-from diagnosis.heatmap import Floats, Head
+from diagnosis.heatmap import Floats, Head, cells
 from diagnosis.judgement import SMALLEST_PROBABILITY
 from trainer.runtime import keras, openvino
 
 #: A layer of this name is the one to cut at, where every path goes through it.
 NAMED = "maps"
-#: Locations a side. Fewer say nothing about a place; more cost more than a heatmap is worth.
-SMALLEST_SIDE, LARGEST_SIDE = 4, 16
+#: Locations a side. Fewer say nothing about a place; of more each costs a run of the head.
+SMALLEST_SIDE, LARGE_SIDE, LARGEST_SIDE = 4, 16, 32
 #: Largest difference between the converted graph's maps and Keras's, as a share of the largest.
 LARGEST_DIFFERENCE = 1e-3
 
@@ -47,11 +47,13 @@ def find_layers(model: Any) -> list[str]:
     """The layers where a Keras model may be cut, the best one first; empty where there is none.
 
     `maps` comes first, then the latest layers that every path goes through: those with at least
-    four locations a side before those with two, and pooling, which only makes maps coarser, last.
+    four locations a side before those with two, then pooling, which only makes maps coarser, and
+    those with more than 16 a side last: a network that is read at several depths has no others.
     """
     found = [
         (
             operation.name != NAMED,
+            max(tensor.shape[1:3]) > LARGE_SIDE,
             min(tensor.shape[1:3]) < SMALLEST_SIDE,
             "Pooling" in type(operation).__name__,
             place,
@@ -88,7 +90,7 @@ def by_gradients(model: Any, layer: str, card: Card, inputs: Floats) -> Floats:
         inputs: images, (N, H, W, C).
 
     Returns:
-        float32 (N, height, width, classes), in logits above the mean of the classes.
+        float32 (N, rows, columns, classes), in logits above the mean of the classes.
     """
     import tensorflow as tf
 
@@ -104,7 +106,11 @@ def by_gradients(model: Any, layer: str, card: Card, inputs: Floats) -> Floats:
     found = np.stack(
         [tf.reduce_sum(maps * tape.gradient(one, maps), axis=3).numpy() for one in each], axis=3
     )
-    return np.asarray(found - found.mean(axis=3, keepdims=True), np.float32)
+    found -= found.mean(axis=3, keepdims=True)
+    for axis, cell in enumerate(cells(*found.shape[1:3]), start=1):
+        begins = np.flatnonzero(np.diff(cell, prepend=-1))
+        found = np.add.reduceat(found, begins, axis=axis)
+    return np.asarray(found, np.float32)
 
 
 def find_node(xml: bytes, weights: bytes, inputs: Floats, maps: Floats) -> Node | None:

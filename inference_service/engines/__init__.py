@@ -46,7 +46,7 @@ class Engine(Protocol):
             array: of one image, float32, shape (height, width, channels).
 
         Returns:
-            float32, shape (map height, map width, classes), in logits; see `diagnosis.heatmap`.
+            float32, shape (rows, columns, classes), in logits; see `diagnosis.heatmap.hirescam`.
         """
         ...
 

@@ -65,7 +65,7 @@ class KerasEngine:
         return np.array(self._to_numpy(outputs), dtype=np.float32)
 
     def explain(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Attributions in logits, float32 (map height, map width, classes); see `Engine`."""
+        """Attributions in logits, float32 (rows, columns, classes); see `Engine`."""
         card = self._card
         assert card is not None
         with self._one_at_a_time:

@@ -96,7 +96,7 @@ class OpenVinoEngine:
         return self._maps is not None
 
     def explain(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Attributions in logits, float32 (map height, map width, classes); see `Engine`."""
+        """Attributions in logits, float32 (rows, columns, classes); see `Engine`."""
         assert self._maps is not None
         return self._maps.explain(array)
 

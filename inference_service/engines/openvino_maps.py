@@ -42,7 +42,7 @@ class OpenVinoMaps:
         self._one_at_a_time = threading.Lock()
 
     def explain(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Attributions in logits, float32 (map height, map width, classes); see `Engine`."""
+        """Attributions in logits, float32 (rows, columns, classes); see `Engine`."""
         with self._one_at_a_time:
             if self._compiled is None:
                 core = openvino.Core()

@@ -109,6 +109,24 @@ def test_more_locations_than_one_batch_keep_their_places() -> None:
     assert found == pytest.approx(expected, abs=1e-3)
 
 
+def test_large_maps_are_summed_up_to_fewer_locations() -> None:
+    maps = RANDOM.random((28, 20, 3)).astype(np.float32)
+    weights = RANDOM.normal(0, 1, (28 * 20 * 3, 2))
+    runs: list[int] = []
+
+    def head(batch: Floats) -> NDArray[np.float64]:
+        runs.append(len(batch))
+        return np.asarray(batch.reshape(len(batch), -1) @ weights)
+
+    found = hirescam(head, maps)
+    assert found.shape == (8, 8, 2)
+    assert sum(runs) < 80
+    fine = centred((maps[..., np.newaxis] * weights.reshape(28, 20, 3, 2)).sum(axis=2))
+    assert found.sum(axis=(0, 1)) == pytest.approx(fine.sum(axis=(0, 1)), abs=1e-2)
+    # Row 7 of 28 and column 5 of 20 are a quarter of the way down and across: cell 2 of 8.
+    assert found[2, 2] == pytest.approx(fine[7:11, 5:8].sum(axis=(0, 1)), abs=1e-3)
+
+
 def test_only_what_speaks_for_the_class_is_evidence() -> None:
     shares, maximum = evidence(np.array([[-3.0, 0.5], [2.0, 0.0]], np.float32))
     assert shares.tolist() == [[0, 0.25], [1, 0]]
