@@ -286,7 +286,13 @@ def _dataset(
     disease = catalogue().get(card.disease)
     if disease is None:
         raise TrainerRefused(f"The catalogue has no disease {card.disease!r}.")
-    found = read_dataset(data, disease, manifest=manifest, workers=settings.workers)
+    found = read_dataset(
+        data,
+        disease,
+        manifest=manifest,
+        workers=settings.workers,
+        cache=settings.cache_dir,
+    )
     return with_splits(found, seed=seed)
 
 
