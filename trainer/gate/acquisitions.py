@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from diagnosis.images import read_image
+
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, np.random.Generator], Pixels]
 
@@ -97,7 +99,7 @@ def compressed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """JPEG at quality 15 to 60."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=int(rng.integers(15, 60)))
-    return _array(Image.open(buffer))  # our own bytes, made one line above
+    return read_image(buffer.getvalue()).pixels
 
 
 def sensed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
