@@ -120,7 +120,7 @@ def test_leakage_that_is_allowed_is_a_limitation_on_the_card(
     (data / "val/NORMAL/copy.png").write_bytes((data / "train/NORMAL/000.png").read_bytes())
     seen: list[Run] = []
 
-    def instead(run: Run) -> None:
+    def instead(run: Run, _place: object) -> None:
         seen.append(run)
         raise TrainerRefused("Seen.")
 
