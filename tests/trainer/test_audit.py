@@ -19,6 +19,7 @@ from tests.trainer.test_perceptual import texture
 from trainer import signoff
 from trainer.audit import Audit, Request, audit, labels, sheet, statistics
 from trainer.audit.marks import borders, count_marks
+from trainer.audit.problems import problems_of
 from trainer.cli import app
 
 CHEST = "chest_xray_pneumonia"
@@ -80,6 +81,23 @@ def test_faults_are_found_each_in_its_list(audited: Audit) -> None:
         assert word in text
     assert "licence" not in text
     assert found["labels"]["checked"]
+    assert found["labels"]["reliable"]
+    assert [one["file"] for one in found["suspect_labels"]] == ["val/pneumonia/near.jpg"]
+
+
+def test_a_model_that_cannot_tell_the_classes_suspects_nothing_aloud(audited: Audit) -> None:
+    random = np.random.default_rng(2)
+    guessed = labels.review(
+        random.normal(0, 1, (80, 9)).astype(np.float32),
+        ["a", "b"] * 40,
+        [str(i) for i in range(80)],
+    )
+    assert isinstance(guessed, labels.LabelReview)
+    assert guessed.balanced_accuracy < labels.RELIABLE
+    weak = audited.report["labels"] | {"reliable": False}
+    text = " ".join(problems_of(audited.report | {"labels": weak}))
+    assert "Labels can hardly be checked" in text
+    assert "look at the first" not in text
 
 
 def test_a_mark_and_a_border_are_told_from_a_plain_picture() -> None:

@@ -240,6 +240,7 @@ def _review(
         "method": "confident learning (Northcutt 2021), out of fold by group, on cheap features",
         "images": answer.images,
         "balanced_accuracy": answer.balanced_accuracy,
+        "reliable": answer.balanced_accuracy >= label_review.RELIABLE,
         "suspects": len(suspects),
         "by_pair": dict(pairs.most_common()),
     }, suspects

@@ -2,8 +2,12 @@
 
 Probabilities come out of fold, from a regularised logistic regression on cheap features, with whole
 groups in one fold. An image is suspect when another class is at least as probable for it as that
-class is, on average, for the images labelled so. It is a list to look at: a cheap model is often
-wrong itself, and the report says how good it is.
+class is, on average, for the images labelled so. It is a list to look at, never a verdict.
+
+How good the list is depends on how good the model is. With 3 % of all labels changed at random, it
+named 77 % of them on chest films (balanced accuracy 0.97; 82 % of the list was right) and 65 % on
+brain MRI (0.85; half of the first hundred were right). On breast ultrasound (0.58) and skin (0.40)
+one in ten of the first was right: below `RELIABLE` most suspicions are the model's own mistakes.
 """
 
 from collections.abc import Sequence
@@ -14,6 +18,8 @@ from numpy.typing import NDArray
 
 #: Folds, where every class has as many groups.
 FOLDS = 5
+#: Balanced accuracy of the cheap model from which on its suspicions say something of the labels.
+RELIABLE = 0.75
 #: Images a class needs.
 FEWEST = 20
 _COMPONENTS = 64

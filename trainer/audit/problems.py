@@ -51,7 +51,12 @@ def _wrong(report: dict[str, Any]) -> Iterator[str]:
         missed = f", {across} of them in two groups" if across else ""
         yield f"{count} pair(s) of images are near duplicates{missed}."
     labels = report["labels"]
-    if labels["checked"] and labels["suspects"]:
+    if labels["checked"] and not labels["reliable"]:
+        yield (
+            f"Labels can hardly be checked: a simple model gets {labels['balanced_accuracy']:.0%} "
+            f"of each class right, so its {labels['suspects']} suspicions are mostly its mistakes."
+        )
+    elif labels["checked"] and labels["suspects"]:
         yield (
             f"{labels['suspects']} label(s) of {labels['images']} are suspect to a simple model "
             f"(balanced accuracy {labels['balanced_accuracy']:.2f}): look at the first of them."
@@ -88,4 +93,4 @@ def _weak(report: dict[str, Any]) -> Iterator[str]:
         yield "No group ids: images of one patient may be separated; a manifest.csv names them."
     if report["sign_off"]["state"] != "matches":
         was = "" if report["sign_off"]["state"] == "none" else " since it changed"
-        yield f"Nobody has signed this data off{was}: `trainer sign-off`."
+        yield f"Nobody has signed this data off{was}."

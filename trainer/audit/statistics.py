@@ -85,7 +85,7 @@ def tells_the_class(values: Sequence[str], classes: Sequence[str]) -> dict[str, 
         return None
     test = chi2_contingency(table, correction=False)
     share = np.array([[counts[value, name] / totals[name] for name in kept] for value in names])
-    widest = int(np.ptp(share, axis=1).argmax())
+    widest = int(np.ptp(share, axis=1).round(9).argmax())
     low, high = int(share[widest].argmin()), int(share[widest].argmax())
     difference = float(share[widest, high] - share[widest, low])
     if difference < LEAST_DIFFERENCE or test.pvalue > LARGEST_P:

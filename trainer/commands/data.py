@@ -142,7 +142,8 @@ def _summary(report: dict[str, Any]) -> None:
         _say(f"unreadable: {one['file']} ({one['reason']})")
     for one in report["near_duplicates_across_splits"]["pairs"][:10]:
         _say(f"near duplicates: {' and '.join(one['files'])} ({one['bits']} bits)")
-    for one in report["suspect_labels"][:10]:
+    suspects = report["suspect_labels"] if report["labels"].get("reliable") else []
+    for one in suspects[:10]:
         _say(f"suspect label: {one['file']} is {one['label']}, looks like {one['suggested']}")
     if not report["labels"]["checked"]:
         _say(report["labels"]["why"])
