@@ -99,7 +99,7 @@ def compressed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """JPEG at quality 15 to 60."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=int(rng.integers(15, 60)))
-    return read_image(buffer.getvalue()).pixels
+    return np.asarray(read_image(buffer.getvalue()).pixels, np.uint8)
 
 
 def sensed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
