@@ -1,7 +1,9 @@
 """Batches for Keras: images that are augmented and finished, or feature maps made beforehand."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ Floats = NDArray[np.float32]
 #: Gives the inputs of some examples, float32 (N, H, W, C), in a given epoch.
 Source = Callable[[NDArray[np.int64], int], Floats]
 
+T = TypeVar("T")
 _Base: Any = keras().utils.PyDataset
 
 
@@ -40,7 +43,7 @@ class Batches(_Base):  # type: ignore[misc]
             multiple: every batch is a multiple of it: images of weight 0 fill the last one up,
                 where each of several devices gets its share of a batch.
         """
-        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
+        super().__init__()
         self._source = source
         self._targets = np.eye(classes, dtype=np.float32)[labels]
         self._weights = weights
@@ -48,34 +51,62 @@ class Batches(_Base):  # type: ignore[misc]
         self._multiple = multiple
         self._seed = seed
         self._shuffle = shuffle
-        self._epoch = 0
-        self._order = self._deal()
+        self._ahead: Ahead[tuple[Floats, Floats, Floats]] = Ahead(workers)
+        self.begin(0)
 
     def __len__(self) -> int:
         return -(-len(self._targets) // self._batch)
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats, Floats]:
-        chosen = self._order[index * self._batch : (index + 1) * self._batch]
-        lacking = -len(chosen) % self._multiple
-        weights = np.append(self._weights[chosen], np.zeros(lacking, np.float32))
-        chosen = np.append(chosen, np.resize(chosen, lacking))
-        return self._source(chosen, self._epoch), self._targets[chosen], weights
+        epoch, order = self._dealt
+        return self._ahead.get(
+            epoch, index, len(self), lambda number: self._made(epoch, order, number)
+        )
 
     def begin(self, epoch: int) -> None:
         """Deal the images of an epoch, the first of which is 0."""
-        self._epoch = epoch
-        self._order = self._deal()
+        self._dealt = epoch, self._deal(epoch)
 
-    def on_epoch_end(self) -> None:
-        """Deal the images anew."""
-        self._epoch += 1
-        self._order = self._deal()
+    def _made(self, epoch: int, order: NDArray[np.int64], index: int) -> Any:
+        chosen = order[index * self._batch : (index + 1) * self._batch]
+        lacking = -len(chosen) % self._multiple
+        weights = np.append(self._weights[chosen], np.zeros(lacking, np.float32))
+        chosen = np.append(chosen, np.resize(chosen, lacking))
+        return self._source(chosen, epoch), self._targets[chosen], weights
 
-    def _deal(self) -> NDArray[np.int64]:
+    def _deal(self, epoch: int) -> NDArray[np.int64]:
         count = len(self._targets)
         if not self._shuffle:
             return np.arange(count)
-        return np.random.default_rng([self._seed, self._epoch]).permutation(count)
+        return np.random.default_rng([self._seed, epoch]).permutation(count)
+
+
+class Ahead(Generic[T]):
+    """Makes the next few batches of an epoch in threads while one is trained on.
+
+    Keras's own queue hands what an epoch left over to the next one, so that what a batch holds
+    would depend on which thread was first; here it depends on epoch and number alone.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._pool = ThreadPoolExecutor(workers)
+        self._depth = workers + 1
+        self._epoch = -1
+        self._made: dict[int, Future[T]] = {}
+        self._lock = Lock()
+
+    def get(self, epoch: int, index: int, count: int, make: Callable[[int], T]) -> T:
+        """Batch `index` of `count` in an epoch; `make` makes one by its number."""
+        with self._lock:
+            if epoch != self._epoch:
+                for left in self._made.values():
+                    left.cancel()
+                self._epoch, self._made = epoch, {}
+            for number in range(index, min(index + self._depth, count)):
+                if number not in self._made:
+                    self._made[number] = self._pool.submit(make, number)
+            wanted = self._made.pop(index)
+        return wanted.result()
 
 
 class Images:

@@ -49,6 +49,8 @@ def descend(phase: Descent, recipe: Recipe, built: Built, task: Task, place: int
             validation_data=val,
             epochs=phase.epochs,
             initial_epoch=keeper.epochs_done,
+            # The batches are dealt already; Keras would shuffle them by a state that is not kept.
+            shuffle=False,
             callbacks=[
                 Deal(train),
                 # Before the keeper, which then sees the averaged weights that were validated.

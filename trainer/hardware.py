@@ -53,7 +53,8 @@ def suited(log: Log = lambda _: None, chosen: Plan | None = None) -> Iterator[Pl
     """Use what there is while the block runs, or what a plan says; then all is as before."""
     k = keras()
     if chosen is None:
-        gpus = len(k.distribution.list_devices("gpu"))
+        # Not `list_devices("gpu")`: JAX raises where there is none.
+        gpus = sum(one.startswith("gpu") for one in k.distribution.list_devices())
         backend = k.backend.backend()
         chosen = plan(gpus, backend, _capability(backend) if gpus else None)
     if chosen.note:

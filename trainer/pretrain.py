@@ -194,6 +194,8 @@ def _fit(
             views,
             epochs=request.epochs,
             initial_epoch=len(losses),
+            # As in `trainer.descent`: the views are dealt already.
+            shuffle=False,
             callbacks=[
                 Deal(views),
                 k.callbacks.TerminateOnNaN(),

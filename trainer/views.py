@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainer.augment import Augmenter
-from trainer.batches import Floats
+from trainer.batches import Ahead, Floats
 from trainer.data import Example
 from trainer.pixels import PixelStore
 from trainer.runtime import keras
@@ -31,9 +31,10 @@ class Views(_Base):  # type: ignore[misc]
         batch: int,
         seed: int,
     ) -> None:
-        super().__init__(workers=store.workers, use_multiprocessing=False, max_queue_size=4)
+        super().__init__()
         self._store, self._examples, self._augmenter = store, examples, augmenter
         self._batch, self._seed = min(batch, len(examples)), seed
+        self._ahead: Ahead[tuple[Floats, Floats]] = Ahead(store.workers)
         self.begin(0)
 
     def __len__(self) -> int:
@@ -41,20 +42,24 @@ class Views(_Base):  # type: ignore[misc]
         return len(self._examples) // self._batch
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats]:
-        chosen = self._order[index * self._batch : (index + 1) * self._batch]
-        views = [[self._view(int(one), side) for side in range(2)] for one in chosen]
-        # Keras asks for a target; the loss has none.
-        return np.asarray(views, np.float32), np.zeros((len(chosen), 1), np.float32)
+        epoch, order = self._dealt
+
+        def made(number: int) -> tuple[Floats, Floats]:
+            chosen = order[number * self._batch : (number + 1) * self._batch]
+            views = [[self._view(int(one), epoch, side) for side in range(2)] for one in chosen]
+            # Keras asks for a target; the loss has none.
+            return np.asarray(views, np.float32), np.zeros((len(chosen), 1), np.float32)
+
+        return self._ahead.get(epoch, index, len(self), made)
 
     def begin(self, epoch: int) -> None:
         """Deal the images of an epoch, the first of which is 0."""
-        self._epoch = epoch
         random = np.random.default_rng([self._seed, epoch])
-        self._order = random.permutation(len(self._examples))
+        self._dealt = epoch, random.permutation(len(self._examples))
 
-    def _view(self, index: int, side: int) -> Floats:
+    def _view(self, index: int, epoch: int, side: int) -> Floats:
         example = self._examples[index]
-        seed = (self._seed, self._epoch, side, int(example.digest[:12], 16))
+        seed = (self._seed, epoch, side, int(example.digest[:12], 16))
         altered = self._augmenter(self._store.stored(example), seed)
         return self._store.finish(cropped(altered, np.random.default_rng([*seed, 1])))
 

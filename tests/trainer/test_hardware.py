@@ -48,7 +48,7 @@ def callbacks(name, epochs):
 request = Request(
     "chest_xray_pneumonia", data, "cnn5", out, laptop=True, licence="CC0", resume=not kill
 )
-train(request, Settings(cache_dir=data / "cache"), Watch(callbacks=callbacks))
+train(request, Settings(cache_dir=out.with_name("cache")), Watch(callbacks=callbacks))
 """
 
 

@@ -94,7 +94,6 @@ def request_(
     tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> PretrainRequest:
     train_eagerly(monkeypatch)
-    monkeypatch.setattr(vicreg, "WIDTH", 8)
     tree = make_images(tmp_path / "tree", {"any": 16, "test/any": 2})
     return PretrainRequest(CHEST.id, tree, "cnn5", tmp_path / "start.h5", epochs=3, laptop=True)
 
