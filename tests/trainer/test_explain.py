@@ -23,7 +23,7 @@ from trainer.precision import Validation
 from trainer.publish import _convert
 from trainer.recipes import Order
 from trainer.refusals import ArtifactMissing
-from trainer.runtime import keras
+from trainer.runtime import keras, openvino
 
 pytestmark = [
     pytest.mark.xdist_group("trainer-explain"),
@@ -166,7 +166,7 @@ def without_weights(layers: Any, image: Any) -> Any:
 
 
 def converted(model: Any, card: Card, folder: Path, *, half: bool = False) -> tuple[bytes, bytes]:
-    _convert(model, card, folder, half=half)
+    openvino().save_model(_convert(model, card), folder / "model.xml", compress_to_fp16=half)
     return (folder / "model.xml").read_bytes(), (folder / "model.bin").read_bytes()
 
 

@@ -29,6 +29,7 @@ pytestmark = [
 FAMILIES = {"NORMAL": ("IM", "NORMAL2-IM"), "PNEUMONIA": ("bacteria", "virus")}
 ABOUT = """
 dataset = "Made films"
+licence = "CC0, made"
 [families]
 second = "^NORMAL2-IM"
 first = "^IM"

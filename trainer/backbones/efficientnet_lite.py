@@ -81,8 +81,8 @@ def build(weights: Weights, inputs: Any, last: int = BLOCKS - 1) -> dict[int, An
     kernel = weights["_conv_stem.weight"].transpose(2, 3, 1, 0)
     if inputs.shape[-1] == 1:
         kernel = kernel.sum(axis=2, keepdims=True)
-    value = _conv(value, "stem", kernel, strides=2)
-    value = layers.ReLU(6.0, name="stem_relu")(_norm(value, "stem_norm", weights, "_bn0"))
+    value = _conv(value, "stem", kernel, _norm(weights, "_bn0"), strides=2)
+    value = layers.ReLU(6.0, name="stem_relu")(value)
     maps: dict[int, Any] = {}
     number = 0
     for repeats, size, stride, expansion, _channels in _STAGES:
@@ -98,10 +98,10 @@ def build(weights: Weights, inputs: Any, last: int = BLOCKS - 1) -> dict[int, An
 
 def layer_names(last: int = BLOCKS - 1) -> frozenset[str]:
     """Names of the layers that bring pretrained weights."""
-    names = {"stem", "stem_norm"}
+    names = {"stem"}
     for number in range(last + 1):
         parts = ("depthwise", "project") if number == 0 else ("expand", "depthwise", "project")
-        names |= {f"block{number}_{part}{end}" for part in parts for end in ("", "_norm")}
+        names |= {f"block{number}_{part}" for part in parts}
     return frozenset(names)
 
 
@@ -114,37 +114,42 @@ def _block(
     made = value
     if expansion != 1:
         kernel = weights[f"{source}._expand_conv.weight"].transpose(2, 3, 1, 0)
-        made = _norm(_conv(made, f"{name}_expand", kernel), f"{name}_expand_norm", weights,
-                     f"{source}._bn0")  # fmt: skip
+        made = _conv(made, f"{name}_expand", kernel, _norm(weights, f"{source}._bn0"))
         made = layers.ReLU(6.0, name=f"{name}_expand_relu")(made)
+    scale, shift = _norm(weights, f"{source}._bn1")
     kernel = weights[f"{source}._depthwise_conv.weight"].transpose(2, 3, 0, 1)
     depthwise = layers.DepthwiseConv2D(
-        size, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise"
+        size, strides=stride, padding="same", name=f"{name}_depthwise"
     )
     made = depthwise(made)
-    depthwise.set_weights([kernel])
-    made = _norm(made, f"{name}_depthwise_norm", weights, f"{source}._bn1")
+    depthwise.set_weights([kernel * scale[:, np.newaxis], shift])
     made = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(made)
     kernel = weights[f"{source}._project_conv.weight"].transpose(2, 3, 1, 0)
-    made = _norm(_conv(made, f"{name}_project", kernel), f"{name}_project_norm", weights,
-                 f"{source}._bn2")  # fmt: skip
+    made = _conv(made, f"{name}_project", kernel, _norm(weights, f"{source}._bn2"))
     if stride == 1 and made.shape[-1] == value.shape[-1]:
         made = layers.Add(name=f"{name}_add")([value, made])
     return made
 
 
-def _conv(value: Any, name: str, kernel: NDArray[np.float32], strides: int = 1) -> Any:
+def _conv(
+    value: Any,
+    name: str,
+    kernel: NDArray[np.float32],
+    norm: tuple[NDArray[np.float32], NDArray[np.float32]],
+    strides: int = 1,
+) -> Any:
     layer = keras().layers.Conv2D(
-        kernel.shape[3], kernel.shape[0], strides, padding="same", use_bias=False, name=name
+        kernel.shape[3], kernel.shape[0], strides, padding="same", name=name
     )
     made = layer(value)
-    layer.set_weights([kernel])
+    scale, shift = norm
+    layer.set_weights([kernel * scale, shift])
     return made
 
 
-def _norm(value: Any, name: str, weights: Weights, source: str) -> Any:
-    layer = keras().layers.BatchNormalization(epsilon=_EPSILON, name=name)
-    made = layer(value)
+def _norm(weights: Weights, source: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scale and shift of a batch norm with its published statistics, a figure a channel."""
     parts = ("weight", "bias", "running_mean", "running_var")
-    layer.set_weights([weights[f"{source}.{part}"] for part in parts])
-    return made
+    gamma, beta, mean, variance = (weights[f"{source}.{part}"] for part in parts)
+    scale = gamma / np.sqrt(variance + _EPSILON)
+    return scale, beta - mean * scale
