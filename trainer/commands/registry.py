@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from diagnosis.artifacts import Registry, make_key, read_public_key
 from diagnosis.catalogue import disease as disease_of
 from trainer.commands import (
     AsJson,
@@ -19,6 +20,23 @@ from trainer.commands import (
     shown,
     told,
 )
+from trainer.settings import Settings
+
+
+def _checking(choice: Path | None, settings: Settings) -> Registry:
+    """The registry, which asks for signatures where the settings name a public key."""
+    key = settings.card_key_file
+    return open_registry(choice, settings, None if key is None else read_public_key(key))
+
+
+@refusing
+def make_key_pair(
+    out: Annotated[Path, typer.Option("--out", help="File of the private key; it must not exist.")],
+) -> None:
+    """Make a key that signs cards; print the public key, which the service is given."""
+    public = make_key(out)
+    typer.echo(public, nl=False)
+    told.print(f"The private key is {out}; only its owner may read it.", highlight=False)
 
 
 @refusing
@@ -38,7 +56,7 @@ def publish(
 
     settings = read_settings()
     done = publish_run(
-        run, open_registry(registry, settings), settings, told.print, half=half, int8=int8
+        run, _checking(registry, settings), settings, told.print, half=half, int8=int8
     )
     typer.echo(f"{done.folder}")
     told.print(
@@ -47,10 +65,22 @@ def publish(
 
 
 @refusing
-def promote(disease: DiseaseName, version: VersionName, registry: RegistryOption = None) -> None:
-    """Make a published version live."""
+def promote(
+    disease: DiseaseName,
+    version: VersionName,
+    registry: RegistryOption = None,
+    acknowledged_by: Annotated[
+        str | None,
+        typer.Option(
+            "--acknowledge-lower-sensitivity",
+            metavar="NAME",
+            help="Who accepts that it catches fewer of the ill than the live one; kept.",
+        ),
+    ] = None,
+) -> None:
+    """Make a published version live; refused where that would lower sensitivity."""
     disease_of(disease)
-    open_registry(registry, read_settings()).promote(disease, version)
+    _checking(registry, read_settings()).promote(disease, version, acknowledged_by)
     typer.echo(f"Version {version} of {disease} is live.")
 
 
@@ -58,7 +88,7 @@ def promote(disease: DiseaseName, version: VersionName, registry: RegistryOption
 def rollback(disease: DiseaseName, registry: RegistryOption = None) -> None:
     """Return to the version that was live before."""
     disease_of(disease)
-    version = open_registry(registry, read_settings()).rollback(disease)
+    version = _checking(registry, read_settings()).rollback(disease)
     typer.echo(f"Version {version} of {disease} is live again.")
 
 
