@@ -45,6 +45,7 @@ app.command()(registry.promote)
 app.command()(registry.rollback)
 app.command()(registry.retire)
 app.command(name="list")(registry.list_versions)
+app.command()(registry.diff)
 
 if __name__ == "__main__":
     app()
