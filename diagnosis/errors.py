@@ -35,8 +35,11 @@ SightlineError
 │   ├── ArchiveRefused                archive-refused
 │   ├── ConfigRefused                 config-refused
 │   ├── WeightsRefused                weights-refused
+│   ├── SignatureRefused              signature-refused (a key is asked for)
 │   └── FormatRefused                 format-refused (.h5, SavedModel, pickle)
-└── RegistryError                     registry-error
+├── RegistryError                     registry-error
+│   └── PromotionRefused              promotion-refused (sensitivity would be lower)
+└── KeyRefused                        key-refused
 
 `detail` is a sentence for the person who sent the request: it never carries a file name, a path,
 a header or a pixel of the patient's. `cause` is for an engineer's log and is never sent.
@@ -378,6 +381,14 @@ class WeightsRefused(ArtifactRefused):
     default_detail = "The model's weights file holds something that is not allowed."
 
 
+class SignatureRefused(ArtifactRefused):
+    """A key is asked for, and the card is not signed by it."""
+
+    code = "signature-refused"
+    default_detail = "The artifact's card is not signed by the key that is asked for."
+    default_remedy = "Publish it again with the signing key, or set the key that signed it."
+
+
 class FormatRefused(ArtifactRefused):
     """`.h5`, SavedModel, pickle: formats that can run code when they are opened."""
 
@@ -392,3 +403,20 @@ class RegistryError(SightlineError):
     code = "registry-error"
     title = "The registry cannot do this"
     default_remedy = "`trainer list` shows what the registry holds."
+
+
+class KeyRefused(SightlineError):
+    """A file that should hold a key does not, or not only its owner may read it."""
+
+    code = "key-refused"
+    title = "The key cannot be used"
+    default_detail = "The file of the key cannot be used."
+    default_remedy = "`trainer make-key` makes a private key and prints the public one."
+
+
+class PromotionRefused(RegistryError):
+    """The version would catch fewer of the ill than the one that is live."""
+
+    code = "promotion-refused"
+    title = "The version would lower sensitivity"
+    default_remedy = "Who accepts that says so: --acknowledge-lower-sensitivity NAME."

@@ -8,7 +8,13 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from diagnosis.artifacts import Card, VerifiedArtifact, check_against, open_artifact
+from diagnosis.artifacts import (
+    Card,
+    VerifiedArtifact,
+    check_against,
+    open_artifact,
+    read_public_key,
+)
 from diagnosis.catalogue import Disease
 from diagnosis.errors import ArtifactRefused, ImageRefused
 from diagnosis.gate import OpenGate, Parameters
@@ -54,10 +60,15 @@ def loader(settings: Settings) -> Loader:
     """What loads a folder into a live model, with the engine that the settings name.
 
     The loader raises ArtifactRefused, whatever keeps the artifact from being used.
+
+    Raises:
+        KeyRefused: the settings name a key of cards, and it cannot be read; the service does not
+            start then, rather than serve what nobody checked.
     """
+    key = None if settings.card_key_file is None else read_public_key(settings.card_key_file)
 
     def load(disease: Disease, folder: Path) -> LiveModel:
-        artifact = open_artifact(folder)
+        artifact = open_artifact(folder, key)
         check_against(artifact.card, disease)
         return load_at(disease, artifact, settings.precision)
 

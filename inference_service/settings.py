@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     patient_reference_key_file: Path = Path(".run/patient_reference.key")
     """Key of the hash that stands in for a patient reference; made on the first start, readable
     by its owner only. Keep it with the data: with another key, no old reference is found again."""
+    card_key_file: Path | None = None
+    """Public key (PEM, Ed25519) that every artifact's card must be signed by; an artifact without
+    that signature is refused. Unset: cards need no signature."""
     engine: Literal["openvino", "keras"] = "openvino"
     """What runs the models. `keras` is the reference, slow, and needs Keras and a backend."""
     precision: Literal["f32", "bf16", "f16", "int8"] = "f32"

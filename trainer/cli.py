@@ -39,11 +39,13 @@ app.command(name="import-h5")(importing.import_h5)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.compare)
 app.command()(gating.gate)
+app.command(name="make-key")(registry.make_key_pair)
 app.command()(registry.publish)
 app.command()(registry.promote)
 app.command()(registry.rollback)
 app.command()(registry.retire)
 app.command(name="list")(registry.list_versions)
+app.command()(registry.diff)
 
 if __name__ == "__main__":
     app()

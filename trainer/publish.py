@@ -13,9 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from diagnosis.artifacts import Card, Registry, VerifiedArtifact, open_artifact
+from diagnosis.artifacts import (
+    Card,
+    Registry,
+    VerifiedArtifact,
+    open_artifact,
+    read_private_key,
+    sign,
+)
+from diagnosis.artifacts.artifact import CARD_NAME
 from diagnosis.artifacts.card import Files, GoldenOutput, Precision, PrecisionCheck
 from diagnosis.artifacts.opener import inspect_keras
+from diagnosis.artifacts.signature import SIGNATURE_NAME
 from diagnosis.contracts import now
 from diagnosis.images import read_image
 from diagnosis.judgement import probabilities
@@ -66,12 +75,15 @@ def publish(
     Raises:
         ArtifactMissing: there is no such folder.
         ArtifactRefused: the candidate does not pass the checks of an artifact.
+        KeyRefused: the settings name a signing key that cannot be used.
         ParityRefused: the IR does not answer as the Keras model does.
         PrecisionRefused: half precision changes the answers by too much.
         RegistryError: the registry cannot be written.
     """
     if not run.is_dir():
         raise ArtifactMissing(f"{run} is not the folder of a run.")
+    # Read first: a key that cannot be used should not be found out after the measurements.
+    key = None if settings.signing_key_file is None else read_private_key(settings.signing_key_file)
     candidate = open_artifact(run)
     version = _next_version(registry, settings, candidate.card.disease)
     validation = validation_of(candidate.card, run, settings)
@@ -116,7 +128,10 @@ def publish(
                 ),
             }
         )
-        (folder / "card.json").write_bytes(card.to_json())
+        card_json = card.to_json()
+        (folder / CARD_NAME).write_bytes(card_json)
+        if key is not None:
+            (folder / SIGNATURE_NAME).write_bytes(sign(card_json, key))
         registry.publish(folder)
     return Published(card, registry.folder(card.disease, version))
 

@@ -22,6 +22,14 @@ class Settings(BaseSettings):
         PROJECT / "models",
         description="The artifacts that ship; read where the registry does not exist yet.",
     )
+    signing_key_file: Path | None = Field(
+        None,
+        description="Private key (PEM, Ed25519) that `publish` signs cards with; unset: unsigned.",
+    )
+    card_key_file: Path | None = Field(
+        None,
+        description="Public key that a card must be signed by before `promote` makes it live.",
+    )
     runs_dir: Path = Field(
         PROJECT / "trainer-runs",
         description="Where a training run without --out puts its folder.",

@@ -7,10 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from diagnosis.artifacts.archive import MAX_KERAS_BYTES
 from diagnosis.artifacts.card import MAX_CARD_BYTES, Card, FileRecord
 from diagnosis.artifacts.ir import MAX_BIN_BYTES, MAX_XML_BYTES, inspect_ir
 from diagnosis.artifacts.opener import CONVERT, inspect_keras
+from diagnosis.artifacts.signature import (
+    MAX_SIGNATURE_BYTES,
+    SIGNATURE_NAME,
+    verify_signature,
+)
 from diagnosis.catalogue import Disease
 from diagnosis.errors import ArtifactRefused, CardRefused, DigestMismatch, FormatRefused
 from diagnosis.gate import MAX_GATE_BYTES, Parameters
@@ -39,6 +46,10 @@ class VerifiedArtifact:
     """The numbers of the gate; they fit the card's record of it."""
     int8_xml: bytes | None = None
     int8_bin: bytes | None = None
+    card_json: bytes = b""
+    """`card.json` as it was read: the bytes that a signature is of."""
+    signature: bytes | None = None
+    """`card.sig`, where there is one. It was verified only if a key was given."""
 
     @property
     def digest(self) -> str:
@@ -46,22 +57,31 @@ class VerifiedArtifact:
         return self.card.files.keras.digest
 
 
-def open_artifact(folder: Path) -> VerifiedArtifact:
+def open_artifact(folder: Path, key: Ed25519PublicKey | None = None) -> VerifiedArtifact:
     """Read and verify an artifact; the files are not needed, nor believed, afterwards.
+
+    Args:
+        folder: where it lies.
+        key: the card has to be signed by the owner of this key; None: it need not be signed.
 
     Raises:
         CardRefused: no card, or not a valid one.
+        SignatureRefused: a key was given, and the card is not signed by it.
         FormatRefused: the model is not a `.keras` file.
         DigestMismatch: a file is missing or is not the one the card names.
         ArchiveRefused, ConfigRefused, WeightsRefused: the `.keras` must not reach Keras.
         ArtifactRefused: the IR is not a plain one, or the gate's numbers do not fit its record.
     """
-    card = Card.from_json(_read_card(folder))
+    card_json = _read_card(folder)
+    signature = _read_signature(folder)
+    if key is not None:
+        verify_signature(card_json, signature, key)
+    card = Card.from_json(card_json)
     name = card.files.keras.name
     if not name.endswith(".keras"):
         raise FormatRefused(remedy=CONVERT, cause=f"format-name: the card names {name}")
     names = [record.name for record in card.files.all]
-    if len({*names, CARD_NAME, DEMO_FOLDER}) != len(names) + 2:
+    if len({*names, CARD_NAME, SIGNATURE_NAME, DEMO_FOLDER}) != len(names) + 3:
         raise CardRefused(cause="card-names: two files of the card have one name")
     keras = _read_recorded(folder, card.files.keras, MAX_KERAS_BYTES)
     ir_xml, ir_bin = _read_ir(folder, card.files.ir_xml, card.files.ir_bin)
@@ -84,7 +104,19 @@ def open_artifact(folder: Path) -> VerifiedArtifact:
     for xml, constants in ((ir_xml, ir_bin), (int8_xml, int8_bin)):
         if xml is not None and constants is not None:
             inspect_ir(xml, constants)
-    return VerifiedArtifact(card, keras, ir_xml, ir_bin, demos, gate, int8_xml, int8_bin)
+    return VerifiedArtifact(
+        card, keras, ir_xml, ir_bin, demos, gate, int8_xml, int8_bin, card_json, signature
+    )
+
+
+def read_card(folder: Path) -> Card:
+    """The card of an artifact's folder alone; the files that it names are not looked at.
+
+    Raises:
+        CardRefused, DigestMismatch: it is missing, not valid, or was changed.
+        FormatRefused: there is a model of another format instead.
+    """
+    return Card.from_json(_read_card(folder))
 
 
 def check_against(card: Card, disease: Disease) -> None:
@@ -121,6 +153,11 @@ def _read_card(folder: Path) -> bytes:
                 remedy=CONVERT, cause=f"format-other: {folder.name} holds {others[0]}"
             ) from error
         raise CardRefused(cause=f"card-missing: {error.cause}") from error
+
+
+def _read_signature(folder: Path) -> bytes | None:
+    path = folder / SIGNATURE_NAME
+    return _read(path, MAX_SIGNATURE_BYTES) if os.path.lexists(path) else None
 
 
 def _read_ir(

@@ -9,31 +9,31 @@ always one whole state. A writer that is killed leaves at most a folder or file 
 `.incoming-`, which the next writer removes.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from diagnosis.artifacts.artifact import (
     CARD_NAME,
-    DEMO_FOLDER,
     VerifiedArtifact,
     open_artifact,
+    read_card,
 )
+from diagnosis.artifacts.card import Card
 from diagnosis.artifacts.durable import exclusive, put_folder, replace_file, sweep
+from diagnosis.artifacts.promotion import check_promotion
 from diagnosis.artifacts.state import RegistryState, changed, event, make_live
+from diagnosis.artifacts.version import check_place, contents, names
 from diagnosis.errors import ArtifactRefused, RegistryError, SightlineError
 
 _STATE = "registry.json"
 _SLUG = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,5}")
-#: Travels with an artifact where the trainer wrote it; read by people, never by a service.
-_REPORTS = ("report.html", "report.json")
-_MAX_REPORT_BYTES = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,26 @@ class SeedProblem:
 
 
 class Registry:
-    """The registry in a folder. Every method is safe beside other processes doing the same."""
+    """The registry in a folder. Every method is safe beside other processes doing the same.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder.
+        key: what is published, promoted, shadowed or rolled back to has to be signed by the owner
+            of this key; None: it need not be signed.
+    """
+
+    def __init__(self, root: Path, key: Ed25519PublicKey | None = None) -> None:
         self._root = root
+        self._key = key
 
     def diseases(self) -> tuple[str, ...]:
         """The diseases that have a version, by name."""
-        return tuple(name for name in _names(self._root, _SLUG) if self.versions(name))
+        return tuple(name for name in names(self._root, _SLUG) if self.versions(name))
 
     def versions(self, disease: str) -> tuple[str, ...]:
         """The versions of a disease, ascending; empty where there is none."""
         folder = self._folder(disease)
-        complete = (v for v in _names(folder, _VERSION) if (folder / v / CARD_NAME).is_file())
+        complete = (v for v in names(folder, _VERSION) if (folder / v / CARD_NAME).is_file())
         return tuple(sorted(complete, key=int))
 
     def state(self, disease: str) -> RegistryState:
@@ -113,22 +120,35 @@ class Registry:
             ArtifactRefused: the artifact does not pass its checks.
             RegistryError: the version exists already, or the registry cannot be written.
         """
-        artifact = open_artifact(folder)
+        artifact = open_artifact(folder, self._key)
         with self._writing(artifact.card.disease):
             self._take_in(artifact, folder)
         return artifact.card.version
 
-    def promote(self, disease: str, version: str) -> RegistryState:
+    def promote(
+        self, disease: str, version: str, acknowledged_by: str | None = None
+    ) -> RegistryState:
         """Make a version live, after verifying it once more; a retired one comes back.
+
+        Args:
+            disease: of the catalogue.
+            version: which.
+            acknowledged_by: who accepts that it catches fewer of the ill than the live one; kept
+                in the history where it does.
 
         Raises:
             ArtifactRefused: it does not pass its checks; the live version stays.
+            PromotionRefused: its sensitivity is lower, and nobody acknowledged it or the
+                threshold is the old one; the live version stays.
             RegistryError: there is no such version.
         """
 
         def change(state: RegistryState) -> RegistryState:
-            self._verify(disease, version)
-            return state if state.live == version else make_live(state, version, "promote")
+            card = self._verify(disease, version)
+            if state.live == version:
+                return state
+            lower = check_promotion(card, self._live_card(state), acknowledged_by)
+            return make_live(state, version, "promote", acknowledged_by if lower else None)
 
         return self._change(disease, change)
 
@@ -201,8 +221,8 @@ class Registry:
         reported, and the others are taken over.
         """
         problems: list[SeedProblem] = []
-        for disease in _names(models, _SLUG):
-            if not _names(models / disease, _VERSION):
+        for disease in names(models, _SLUG):
+            if not names(models / disease, _VERSION):
                 continue
             try:
                 with self._writing(disease):
@@ -220,13 +240,13 @@ class Registry:
         there = self.versions(disease)
         # With a state and all versions there, nothing is read: starts stay fast.
         settled = (self._folder(disease) / _STATE).exists()
-        for version in sorted(_names(shipped, _VERSION), key=int):
+        for version in sorted(names(shipped, _VERSION), key=int):
             source = self._folder(disease) / version if version in there else shipped / version
             if version in there and settled:
                 continue
             try:
-                artifact = open_artifact(source)
-                _check_place(artifact, disease, version)
+                artifact = open_artifact(source, self._key)
+                check_place(artifact, disease, version)
                 if version not in there:
                     self._take_in(artifact, source)
             except ArtifactRefused as error:
@@ -264,10 +284,31 @@ class Registry:
                 f"Version {card.version} of {card.disease} exists already.",
                 remedy="A version never changes: publish under the next number.",
             )
-        put_folder(self._folder(card.disease), card.version, _contents(artifact, source))
+        put_folder(self._folder(card.disease), card.version, contents(artifact, source))
 
-    def _verify(self, disease: str, version: str) -> None:
-        _check_place(open_artifact(self.folder(disease, version)), disease, version)
+    def card(self, disease: str, version: str) -> Card:
+        """The card of a version; its seal was checked, the files that it names were not.
+
+        Raises:
+            ArtifactRefused: it is missing or not valid.
+            RegistryError: there is no such version.
+        """
+        return read_card(self.folder(disease, version))
+
+    def _live_card(self, state: RegistryState) -> Card | None:
+        """The live version's card; None where none is live, or what is live cannot be used."""
+        if state.live is None:
+            return None
+        try:
+            return self.card(state.disease, state.live)
+        except (ArtifactRefused, RegistryError):
+            # No service answers with it: there is nothing that a promotion could worsen.
+            return None
+
+    def _verify(self, disease: str, version: str) -> Card:
+        artifact = open_artifact(self.folder(disease, version), self._key)
+        check_place(artifact, disease, version)
+        return artifact.card
 
     def _change(
         self, disease: str, change: Callable[[RegistryState], RegistryState]
@@ -284,48 +325,3 @@ class Registry:
     def _write(self, state: RegistryState) -> None:
         text = state.model_dump_json(indent=2) + "\n"
         replace_file(self._folder(state.disease) / _STATE, text.encode())
-
-
-def _names(folder: Path, pattern: re.Pattern[str]) -> tuple[str, ...]:
-    """Folders (no links) inside `folder` whose name fits, sorted; empty where it is missing."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [
-                entry.name
-                for entry in entries
-                if pattern.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-            ]
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    return tuple(sorted(found))
-
-
-def _check_place(artifact: VerifiedArtifact, disease: str, version: str) -> None:
-    card = artifact.card
-    if (card.disease, card.version) != (disease, version):
-        raise ArtifactRefused(
-            cause=f"registry-place: {card.disease} {card.version} lies under {disease} {version}"
-        )
-
-
-def _contents(artifact: VerifiedArtifact, source: Path) -> dict[str, bytes]:
-    """The files of a version by relative name. The card's are the bytes that were verified."""
-    card = artifact.card
-    files = {card.files.keras.name: artifact.keras}
-    for record, content in (
-        (card.files.ir_xml, artifact.ir_xml),
-        (card.files.ir_bin, artifact.ir_bin),
-        (card.files.int8_xml, artifact.int8_xml),
-        (card.files.int8_bin, artifact.int8_bin),
-        (card.files.gate, artifact.gate),
-    ):
-        if record is not None and content is not None:
-            files[record.name] = content
-    for name, content in artifact.demo_images.items():
-        files[f"{DEMO_FOLDER}/{name}"] = content
-    for name in _REPORTS:
-        path = source / name
-        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MAX_REPORT_BYTES:
-            files.setdefault(name, path.read_bytes())
-    files[CARD_NAME] = card.to_json()
-    return files

@@ -1,10 +1,14 @@
 """The state of a disease's versions, and the events that made it."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
 
 from diagnosis.artifacts.card import Record, Version
 from diagnosis.contracts import Slug
+
+PersonName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
 
 
 class RegistryEvent(Record):
@@ -16,6 +20,8 @@ class RegistryEvent(Record):
     """The version that it was done to; None when a shadow was taken away."""
     previous: Version | None
     """The version that was live (for `shadow`: shadow) until then."""
+    acknowledged_by: PersonName | None = None
+    """Who accepted that this promotion lowers sensitivity; None where it does not."""
 
 
 class RegistryState(Record):
@@ -46,23 +52,41 @@ class RegistryState(Record):
                 line = [one for one in line if one != version]
         return tuple(line)
 
+    def changed_at(self, version: str) -> datetime | None:
+        """When something was last done to a version, or it stopped being live; None: never."""
+        for past in reversed(self.history):
+            replaced = past.previous == version and past.action in ("promote", "rollback", "shadow")
+            if past.version == version or replaced:
+                return past.at
+        return None
+
 
 def event(
     action: Literal["promote", "shadow", "rollback", "retire"],
     version: str | None,
     previous: str | None,
+    acknowledged_by: str | None = None,
 ) -> RegistryEvent:
     """Something done now."""
-    return RegistryEvent(at=datetime.now(UTC), action=action, version=version, previous=previous)
+    return RegistryEvent(
+        at=datetime.now(UTC),
+        action=action,
+        version=version,
+        previous=previous,
+        acknowledged_by=acknowledged_by,
+    )
 
 
 def make_live(
-    state: RegistryState, version: str, action: Literal["promote", "rollback"]
+    state: RegistryState,
+    version: str,
+    action: Literal["promote", "rollback"],
+    acknowledged_by: str | None = None,
 ) -> RegistryState:
     """The state with another live version, which is neither shadow nor retired any more."""
     return changed(
         state,
-        event(action, version, state.live),
+        event(action, version, state.live, acknowledged_by),
         live=version,
         shadow=None if state.shadow == version else state.shadow,
         retired=tuple(one for one in state.retired if one != version),

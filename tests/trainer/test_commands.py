@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -424,6 +425,7 @@ def test_versions_go_live_come_back_and_retire(registry: Path, films: Path) -> N
     assert evaluation(name, "--data", films)["version"] == "1"
     assert call("retire", name, "2").exit_code == 0
     rows = json.loads(call("list", "--json").stdout)["versions"]
+    assert all(datetime.fromisoformat(row.pop("changed_at")) for row in rows)
     assert rows == [
         {"disease": name, "version": "1", "role": "live"},
         {"disease": name, "version": "2", "role": "retired"},

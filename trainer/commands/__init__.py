@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -83,9 +84,11 @@ def read_settings() -> Settings:
         raise TrainerRefused(f"{name}: {first['msg']}.") from error
 
 
-def open_registry(choice: Path | None, chosen: Settings) -> Registry:
-    """The registry of `--registry`, or the settings'."""
-    return Registry(choice or chosen.registry_dir)
+def open_registry(
+    choice: Path | None, chosen: Settings, key: Ed25519PublicKey | None = None
+) -> Registry:
+    """The registry of `--registry`, or the settings'; with a key it asks for signatures."""
+    return Registry(choice or chosen.registry_dir, key)
 
 
 def print_json(value: Any) -> None:
