@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix bench assets lock clean
+.PHONY: help setup run test check fix bench train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -51,6 +51,9 @@ fix: $(DONE)/everything ## Mend what ruff can mend, and format
 
 bench: setup ## Measure how long a reading takes, and how many a second
 	$(BIN)/python tests/load/bench.py
+
+train-all: $(DONE)/everything ## Make the artifacts that ship once more from SIGHTLINE_DATA, and compare them
+	$(BIN)/trainer train-all
 
 assets: $(DIST)/errors/404.html ## Build the pages' scripts and styles, and the error pages
 

@@ -102,10 +102,27 @@ def save_model(model: Any, folder: Path) -> FileRecord:
     # A clone has no compile state, no training-only wrappers and every layer unfrozen.
     clean = k.Model.from_config(model.get_config())
     clean.set_weights(model.get_weights())
+    _fold_standardised_head(clean)
     clean.trainable = True
     path = folder / KERAS_NAME
     clean.save(path)
     return file_record(path)
+
+
+def _fold_standardised_head(model: Any) -> None:
+    """Move the scaling of the features into the head, so that a converter has nothing to fold.
+
+    What a converter folds after the weights were rounded to half precision, it rounds once more.
+    """
+    names = {layer.name for layer in model.layers}
+    if not {"standardise", "head"} <= names:
+        return
+    norm, head = model.get_layer("standardise"), model.get_layer("head")
+    mean, variance = norm.get_weights()
+    kernel, bias = head.get_weights()
+    scaled = kernel / np.sqrt(variance + norm.epsilon)[:, np.newaxis]
+    head.set_weights([scaled, bias - mean @ scaled])
+    norm.set_weights([np.zeros_like(mean), np.ones_like(variance) - norm.epsilon])
 
 
 def save_demos(samples: Sequence[Sample], folder: Path) -> tuple[DemoImage, ...]:

@@ -11,6 +11,7 @@ from trainer.commands import (
     importing,
     registry,
     searching,
+    shipping,
     training,
 )
 from trainer.runtime import hush
@@ -33,6 +34,7 @@ app.command(name="show-policy")(augmenting.show_policy)
 app.command()(data.relabel)
 app.command()(training.train)
 app.command()(training.make_everyday_object)
+app.command(name="train-all")(shipping.train_all)
 app.command()(searching.search)
 app.command()(searching.pretrain)
 app.command(name="import-h5")(importing.import_h5)

