@@ -1,8 +1,7 @@
 """Half-precision storage: an artifact of half the bytes, whose arithmetic stays at 32 bit.
 
-Kernels are stored as float16 and become float32 again when they are loaded. Biases and the
-statistics of batch normalisation stay as they are: they are few, and a variance near zero would
-not survive.
+Kernels and their biases are stored as float16 and become float32 again when they are loaded. The
+statistics of batch normalisation stay as they are: a variance near zero would not survive.
 """
 
 import io
@@ -19,7 +18,7 @@ _WEIGHTS = "model.weights.h5"
 
 
 def half_precision(keras_file: bytes) -> bytes:
-    """A `.keras` file with every float32 array of two or more dimensions stored as float16.
+    """A `.keras` file with the kernels and biases stored as float16.
 
     The same file gives the same bytes.
 
@@ -47,12 +46,15 @@ def _copy(source: Any, target: Any) -> None:
         if isinstance(item, h5py.Group):
             _copy(item, target.create_group(name))
         else:
-            made = target.create_dataset(name, data=_rounded(item[()], item.name))
+            # A bias stands beside its kernel; statistics of a batch norm stand among themselves.
+            beside = any(np.ndim(one) > 1 for one in source.values() if not hasattr(one, "values"))
+            values = _rounded(item[()], item.name) if beside else item[()]
+            made = target.create_dataset(name, data=values)
             made.attrs.update(item.attrs)
 
 
 def _rounded(values: Any, where: str) -> Any:
-    if values.dtype != np.float32 or values.ndim < 2:
+    if values.dtype != np.float32:
         return values
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
