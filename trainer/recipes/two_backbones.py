@@ -84,7 +84,6 @@ def recipe(disease: Disease, laptop: bool) -> Recipe:
         most_images_per_class=32 if laptop else None,
         weights_named="squeezenet*notop*.h5",
         backbone=f"{squeezenet.LICENCE}; {efficientnet_lite.LICENCE}",
-        weights_named="squeezenet*notop*.h5",
     )
 
 
