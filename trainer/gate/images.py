@@ -61,6 +61,10 @@ class OtherKind:
     held: tuple[Picture, ...]
 
 
+#: Folders that hold images of every modality, the good ones among them.
+_MIXED = frozenset({"dicom"})
+
+
 def good_pictures(examples: Iterable[Example], most: int) -> tuple[Picture, ...]:
     """At most so many examples of a data set, each class alike, the same ones every time."""
     by_class: dict[str, list[Example]] = {}
@@ -80,7 +84,7 @@ def other_kinds(
     """The kinds in some folders: each folder directly inside is one, named by it.
 
     A `.npz` as MedMNIST publishes them (arrays `train_images`, `val_images`) is one as well. The
-    folder of the good images is passed over, as is what holds fewer than four images.
+    folder of the good images is passed over, as is a folder `dicom`, which holds every modality, and what holds fewer than four images.
 
     Args:
         folders: of `--others`.
@@ -101,7 +105,7 @@ def other_kinds(
         places += sorted(folder.glob("*.npz"))
         places += [archive for place in places if place.is_dir() for archive in place.glob("*.npz")]
         for place in places:
-            if _overlap(place, own):
+            if _overlap(place, own) or place.name in _MIXED:
                 continue
             kind = _kind(place, rows, most)
             if kind is None or kind.id in without:
