@@ -84,7 +84,8 @@ def other_kinds(
     """The kinds in some folders: each folder directly inside is one, named by it.
 
     A `.npz` as MedMNIST publishes them (arrays `train_images`, `val_images`) is one as well. The
-    folder of the good images is passed over, as is a folder `dicom`, which holds every modality, and what holds fewer than four images.
+    folder of the good images is passed over, as are a folder `dicom`, which holds every modality,
+    and what holds fewer than four images.
 
     Args:
         folders: of `--others`.
