@@ -101,10 +101,13 @@ def load(application: Application, settings: Mapping[str, Any], weights: Path | 
     Raises:
         RecipeRefused: the weights are missing, foreign, or cannot be downloaded.
     """
+    downloads = str(weights) == IMAGENET and not Path(IMAGENET).exists()
+    if weights is not None and not downloads:
+        _refuse_other_files(weights)
     make = getattr(keras().applications, application.function)
     if weights is None:
         return make(weights=None, **settings)
-    if str(weights) == IMAGENET and not weights.exists():
+    if downloads:
         try:
             network = make(weights=IMAGENET, **settings)
         except Exception as error:
@@ -122,13 +125,16 @@ def load(application: Application, settings: Mapping[str, Any], weights: Path | 
     return network
 
 
-def _load_file(application: Application, network: Any, weights: Path) -> None:
+def _refuse_other_files(weights: Path) -> None:
     if not weights.is_file():
         raise RecipeRefused(
             f"The weights {weights} do not exist; name a file, or say --weights {IMAGENET}."
         )
     if weights.suffix != ".h5":
         raise RecipeRefused(f"{weights} is no .h5 file, in which Keras publishes its weights.")
+
+
+def _load_file(application: Application, network: Any, weights: Path) -> None:
     try:
         # Keras only warns where a file lacks layers, and leaves random weights in them.
         with warnings.catch_warnings():
