@@ -28,6 +28,7 @@ def build(order: Order) -> Built:
 
 def recipe(disease: Disease, laptop: bool) -> Recipe:
     """For any disease; only its turns and shifts, as there is no detail to alter."""
+    shown = SHOWN // 2 if laptop else SHOWN
     wanted = {"flip_horizontal", "flip_vertical", "rotate", "translate", "zoom"}
     return Recipe(
         name="low_resolution",
@@ -37,7 +38,7 @@ def recipe(disease: Disease, laptop: bool) -> Recipe:
                 "steps": [
                     colour_step(disease),
                     {"op": "resize", "width": SIDE, "height": SIDE},
-                    {"op": "resize", "width": SHOWN, "height": SHOWN},
+                    {"op": "resize", "width": shown, "height": shown},
                 ],
             }
         ),
