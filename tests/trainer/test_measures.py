@@ -1,5 +1,6 @@
 """Classes, operating points, coverage and subgroups, against scikit-learn and known answers."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from sklearn import metrics as reference
 
 from diagnosis.artifacts import Card
+from diagnosis.artifacts.card import sealed
 from diagnosis.gate import SIZE, Gate, Kind, OpenGate, Parameters
 from diagnosis.images import read_image
 from diagnosis.judgement import conformal_set
@@ -30,7 +32,7 @@ from trainer.metrics import (
 )
 from trainer.metrics.subgroups import LEAST_IMAGES, NOT_STATED, OTHERS
 
-SHIPPED = Path(__file__).parents[2] / "models" / "chest_xray_pneumonia" / "1" / "card.json"
+SHIPPED = Path(__file__).parents[2] / "models" / "chest_xray_pneumonia" / "2" / "card.json"
 
 
 def value(figure: Figure) -> float:
@@ -270,7 +272,12 @@ def test_the_card_keeps_what_was_measured_and_reads_it_back() -> None:
 
 
 def test_a_card_that_was_sealed_before_still_reads() -> None:
-    card = Card.from_json(SHIPPED.read_bytes())
+    content = json.loads(SHIPPED.read_bytes())
+    newer = ("dataset", "images", "groups", "per_class", "figures", "baseline_always_finding")
+    for one in (content["evaluation"], *content["transfer"]):
+        for name in set(one) - set(newer):
+            del one[name]
+    card = Card.from_json(sealed(content))
     assert card.evaluation.subgroups == ()
     assert card.evaluation.operating_points == {}
     assert Card.from_json(card.to_json()) == card
