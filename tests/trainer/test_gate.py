@@ -17,7 +17,7 @@ from trainer.candidate import RunRecord
 from trainer.cli import app
 from trainer.gate import Pictures, fit_gate, make_gate, measure_gate
 from trainer.gate.acquisitions import ACQUISITIONS, acquired
-from trainer.gate.images import other_kinds, photographs
+from trainer.gate.images import OtherKind, other_kinds, photographs
 from trainer.gate.measuring import share
 from trainer.gate.synthetic import MADE, SPOILT, spoils_of
 from trainer.refusals import ArtifactMissing, DataRefused
@@ -139,6 +139,27 @@ def test_without_other_images_a_gate_is_fitted_to_synthetic_ones_and_says_so() -
     assert "no real image of another kind" in made.gate.fitted_on
     assert not made.gate.posture
     assert made.gate.spoils == ("inverted",)
+
+
+def test_the_good_images_under_another_name_are_no_other_kind() -> None:
+    good = pictures(blot, range(24))
+    told: list[str] = []
+    made = make_gate(
+        disease("skin_lesion"),
+        Pictures(good, pictures(blot, range(100, 110))),
+        [
+            OtherKind("copies", "", good[::3], pictures(blot, range(300, 304))),
+            OtherKind("more_skin", "skin photograph", pictures(film, range(8)), ()),
+            OtherKind("films", "", pictures(film, range(8)), pictures(film, range(8, 12))),
+        ],
+        described="made blots",
+        limits=LIMITS,
+        log=told.append,
+    )
+    assert {"films"} == {one.id for one in made.gate.kinds} & {"copies", "more_skin", "films"}
+    assert "copies" not in made.gate.fitted_on
+    assert not {"copies", "more_skin"} & {one.kind for one in made.gate.checks}
+    assert sum("is passed over" in line for line in told) == 2
 
 
 def test_too_few_good_images_give_no_gate() -> None:

@@ -22,11 +22,13 @@ from trainer.gate.fitting import Fit, fit
 from trainer.gate.images import OtherKind, Picture, good_pictures, other_kinds, photographs
 from trainer.gate.measuring import Sets, check, left_out, measured
 from trainer.gate.synthetic import MADE, spoils_of
-from trainer.gate.vectors import Log, Vectors, made, vectors_of
+from trainer.gate.vectors import Floats, Log, Vectors, made, vectors_of
 from trainer.refusals import ArtifactMissing, DataRefused, TrainerRefused
 from trainer.settings import Settings
 from trainer.splits import with_splits
 
+#: Of a kind's images; where more of them are good images, the folder is that of the good ones.
+_LARGEST_SHARED = 0.05
 #: Mean difference of an image's channels, in grey levels, above which it is in colour.
 _COLOURED = 4.0
 PHOTOGRAPHS = "natural photographs"
@@ -98,7 +100,8 @@ def make_gate(
     Args:
         disease: of the catalogue.
         pictures: good images.
-        others: other kinds; without them it is fitted to synthetic images only.
+        others: other kinds; without them it is fitted to synthetic images only. One of the same
+            modality is passed over, as is one that holds the good images under another name.
         described: the data the good images are from.
         limits: how much is done.
         demos: the artifact's demo images, which ought to pass.
@@ -113,11 +116,20 @@ def make_gate(
     spoils = spoils_of(disease, in_colour=_in_colour(pictures.fitted))
     log(f"Reading {len(pictures.fitted)} good images for the gate.")
     good = vectors_of(pictures.fitted, times=limits.times, spoils=spoils, workers=workers)
+    own = vectors_of(pictures.held, times=limits.times, spoils=spoils, workers=workers)
     fitted_kinds, held_kinds = {}, {}
     for kind in others:
+        if kind.name == disease.modality:
+            log(f"{kind.id} is passed over: it is a {disease.modality} too.")
+            continue
         log(f"Reading {len(kind.fitted) + len(kind.held)} images of the kind {kind.id}.")
-        fitted_kinds[kind.id] = vectors_of(kind.fitted, times=1, workers=workers).every()
+        rows = vectors_of(kind.fitted, times=1, workers=workers)
+        if _are_among(rows.plain, np.concatenate([good.plain, own.plain])):
+            log(f"{kind.id} is passed over: it holds the good images themselves.")
+            continue
+        fitted_kinds[kind.id] = rows.every()
         held_kinds[kind.id] = vectors_of(kind.held, times=0, workers=workers)
+    words = ", ".join(fitted_kinds) or "no real image of another kind"
     for name in MADE:
         fitted_kinds[name] = made(name, limits.made, seed=seed, times=1, workers=workers).every()
         held_kinds[name] = made(name, limits.made // 2, seed=seed + 1, times=0, workers=workers)
@@ -125,7 +137,7 @@ def make_gate(
     found = fit(good, fitted_kinds, seed)
     unseen = vectors_of(photographs(), times=0, workers=workers) if limits.leave_out else None
     sets = Sets(
-        good=vectors_of(pictures.held, times=limits.times, spoils=spoils, workers=workers),
+        good=own,
         others={key: one for key, one in held_kinds.items() if len(one.plain)},
         unseen={PHOTOGRAPHS: unseen} if unseen is not None and len(unseen.plain) else {},
     )
@@ -134,9 +146,8 @@ def make_gate(
     checks = measured(found, sets) + _demo_check(found, demos)
     if limits.leave_out:
         checks += left_out(good, fitted_kinds, sets, seed, log)
-    names = {one.id: one.name for one in others if one.name != disease.modality}
+    names = {one.id: one.name for one in others}
     told = {*found.kinds, *found.postures}
-    words = ", ".join(one.id for one in others) or "no real image of another kind"
     gate = Gate(
         threshold=found.threshold,
         kinds=tuple(Kind(id=one, name=names.get(one, "")) for one in found.kinds),
@@ -309,6 +320,13 @@ def _demo_check(fitted: Fit, demos: Sequence[bytes]) -> tuple[GateCheck, ...]:
 
 def _demo(data: bytes) -> Pixels:
     return shrunk(read_image(data).pixels)
+
+
+def _are_among(rows: Floats, good: Floats) -> bool:
+    """Whether more images than chance explains have exactly the features of a good one."""
+    known = {one.tobytes() for one in np.round(good, 9)}
+    same = sum(one.tobytes() in known for one in np.round(rows, 9))
+    return same > _LARGEST_SHARED * len(rows)
 
 
 def _in_colour(pictures: Sequence[Picture]) -> bool:
