@@ -83,10 +83,12 @@ def read_value(key: Key, text: str) -> Any:
 
 
 def as_word(name: str, value: Any) -> str:
-    """`key=value`, as `--set` takes it."""
+    """`key=value`, as `--set` takes it; a value that is not set has no word behind the sign."""
+    if value is None:
+        return f"{name}="
     if isinstance(value, tuple | list):
         return f"{name}={','.join(map(str, value))}"
-    if value is None or isinstance(value, bool):
+    if isinstance(value, bool):
         return f"{name}={str(value).lower()}"
     return f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
 
@@ -123,7 +125,8 @@ def _read(kind: Any, text: str) -> Any:
     if kind is bool:
         words = _YES_NO
     elif kind is type(None):
-        words = {"none": None}
+        # `none` may be a word of its own, as it is for a policy; it is looked for first.
+        words = {"": None, "none": None}
     elif get_origin(kind) is Literal:
         words = {one: one for one in get_args(kind)}
     elif get_origin(kind) is tuple:

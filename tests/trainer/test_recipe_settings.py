@@ -51,9 +51,12 @@ def test_every_setting_reads_back_the_word_it_is_written_as() -> None:
         recipe = load(name, CHEST)
         for key in keys(recipe).values():
             word = as_word(key.name, key.value)
-            if key.name == "policy" and key.value is None:
-                continue  # Unset, it has no word: `none` is a policy.
             assert read_value(key, word.partition("=")[2]) == key.value, word
+
+
+def test_a_policy_that_is_not_set_is_not_the_policy_none() -> None:
+    assert overridden(CNN5, ["policy="]).policy is None
+    assert overridden(CNN5, ["policy=none"]).policy == "none"
 
 
 @pytest.mark.parametrize(
