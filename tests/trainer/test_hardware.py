@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diagnosis.artifacts import open_artifact
 from diagnosis.catalogue import disease
 from tests.trainer.conftest import MakeImages
 from trainer.candidate import save_model
@@ -23,12 +22,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 CHEST = disease("chest_xray_pneumonia")
 #: Trains in a process of its own; killed by itself in the third epoch where it is asked to be.
 CHILD = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
+from trainer.candidate import save_model
 from trainer.runtime import keras
 from trainer.settings import Settings
 from trainer.run import Request, Watch
-from trainer.train import train
+from trainer.train import fit_all, prepare
+from trainer.workplace import workplace
 from trainer import hardware
 
 data, out, kill, several = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "kill", sys.argv[4]
@@ -48,7 +49,15 @@ def callbacks(name, epochs):
 request = Request(
     "chest_xray_pneumonia", data, "cnn5", out, laptop=True, licence="CC0", resume=not kill
 )
-train(request, Settings(cache_dir=out.with_name("cache")), Watch(callbacks=callbacks))
+run = prepare(request, Settings(cache_dir=out.with_name("cache")), Watch(callbacks=callbacks))
+with hardware.suited(), workplace(out, run.digest, resume=request.resume) as place:
+    fitted = fit_all(run, place)
+
+    def write(folder):
+        save_model(fitted.built.model, folder)
+        (folder / "history.json").write_text(json.dumps(fitted.history))
+
+    place.finish(write)
 """
 
 
@@ -115,6 +124,5 @@ def test_jax_trains_the_same_recipes_goes_on_after_a_kill_and_shares_batches(
     assert [path.name for path in tmp_path.glob("run*")] == ["run"]
     history = json.loads((tmp_path / "run/history.json").read_text())
     assert [one["epoch"] for one in history] == [1, 2, 3]
-    artifact = open_artifact(tmp_path / "run")
-    model = load_keras(artifact.keras)
+    model = load_keras((tmp_path / "run/model.keras").read_bytes())
     assert {one.dtype_policy.name for one in model.layers} == {"float32"}
