@@ -21,7 +21,8 @@ def loss(first: Any, second: Any) -> Any:
     first, second = ops.cast(first, "float32"), ops.cast(second, "float32")
     total = INVARIANCE * ops.mean(ops.square(first - second))
     for side in (first, second):
-        count, width = ops.shape(side)
+        # In a graph the size of a batch is a tensor of whole numbers.
+        count, width = ops.cast(ops.shape(side)[0], "float32"), side.shape[1]
         centred = side - ops.mean(side, axis=0, keepdims=True)
         squares = ops.sum(ops.square(centred), axis=0) / (count - 1)
         deviation = ops.sqrt(squares + 1e-4)

@@ -89,6 +89,17 @@ def test_the_loss_is_least_for_features_that_agree_vary_and_differ_from_each_oth
         assert loss(one, other) > least + 5
 
 
+def test_pairs_are_trained_in_a_graph_too() -> None:
+    """All other tests here train eagerly, where a batch's size is a plain number."""
+    inputs = keras().layers.Input((6, 6, 1))
+    body = keras().Model(inputs, keras().layers.Flatten()(inputs))
+    model = vicreg.network(body, width=4)
+    model.compile("sgd")
+    pairs = np.random.default_rng(0).normal(0, 1, (8, 2, 6, 6, 1)).astype(np.float32)
+    history = model.fit(pairs, np.zeros((8, 1)), epochs=1, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
 @pytest.fixture
 def request_(
     tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
