@@ -17,7 +17,7 @@ from diagnosis.artifacts import (
 )
 from diagnosis.catalogue import Disease
 from diagnosis.errors import ArtifactRefused, ImageRefused
-from diagnosis.gate import OpenGate, Parameters
+from diagnosis.gate import OpenGate
 from diagnosis.images import CheckedImage, read_image
 from diagnosis.judgement import probabilities
 from inference_service.engines import Engine, Precision, make_engine
@@ -132,16 +132,8 @@ def proved(disease: Disease, artifact: VerifiedArtifact, engine: Engine) -> Live
         engine=engine,
         demos={name: Demo(image.clean, image.media_type) for name, image in images.items()},
         demo_digests=frozenset(image.digest for image in images.values()),
-        gate=_gate(disease, artifact),
+        gate=artifact.open_gate(disease),
     )
-
-
-def _gate(disease: Disease, artifact: VerifiedArtifact) -> OpenGate | None:
-    record = artifact.card.gate
-    if record is None or artifact.gate is None:
-        return None
-    parameters = Parameters.from_bytes(artifact.gate, record)
-    return OpenGate(record, parameters, disease.modality, disease.suitable_image)
 
 
 def _demo(name: str, data: bytes, card: Card) -> CheckedImage:

@@ -30,6 +30,9 @@ from trainer.refusals import DataRefused
 from trainer.run import Run
 from trainer.transfer import Held, pooled
 
+#: Demo images that travel with an artifact.
+MOST_DEMOS = 3
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -197,7 +200,9 @@ def _demos(
     samples = demo.sample_demos(images, probability_of, seed=run.request.seed, each=each)
     if len({one.class_id for one in samples}) < len(images):
         run.watch.log("Some classes got no demo image: none was read as its class.")
-    return candidate.save_demos(samples[:3] if len(images) == 2 else samples, folder)
+    # The finding first: it is what a newcomer wants to see found.
+    samples.sort(key=lambda one: one.class_id != run.disease.finding)
+    return candidate.save_demos(samples[:MOST_DEMOS], folder)
 
 
 def _with_gate(run: Run, card: Card, folder: Path) -> Card:

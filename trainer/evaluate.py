@@ -12,10 +12,10 @@ import numpy as np
 
 from diagnosis import WARNING
 from diagnosis.artifacts import Card, Registry, VerifiedArtifact, check_against, open_artifact
-from diagnosis.catalogue import Disease, catalogue
+from diagnosis.catalogue import catalogue
 from diagnosis.contracts import OperatingPointName
 from diagnosis.errors import SightlineError
-from diagnosis.gate import OpenGate, Parameters
+from diagnosis.gate import OpenGate
 from diagnosis.images import read_image
 from diagnosis.judgement import as_logits, probabilities, softmax
 from trainer import metrics, mistakes
@@ -185,18 +185,9 @@ def evaluate(
         threshold=threshold,
     )
     named = operating_point if card.finding is not None else None
-    gate = open_gate(artifact, disease)
+    gate = artifact.open_gate(disease)
     refused = None if gate is None else refusals(gate, card, data.examples, settings.workers)
     return Evaluation(card, data, scores, chosen, engine, named, refused)
-
-
-def open_gate(artifact: VerifiedArtifact, disease: Disease) -> OpenGate | None:
-    """The artifact's gate, ready to judge; None where it has none."""
-    record = artifact.card.gate
-    if record is None or artifact.gate is None:
-        return None
-    parameters = Parameters.from_bytes(artifact.gate, record)
-    return OpenGate(record, parameters, disease.modality, disease.suitable_image)
 
 
 def refusals(

@@ -35,9 +35,9 @@ from trainer.runtime import keras
 Log = Callable[[str], None]
 
 #: Images of a class: for deletion, for repeatability, and for randomised weights.
-MOST_IMAGES, REPEATED_IMAGES, RANDOMISED_IMAGES = 24, 12, 8
+MOST_IMAGES, REPEATED_IMAGES, RANDOMISED_IMAGES = 40, 20, 10
 #: All classes together get no more than about these, so that seven take little longer than two.
-MOST_IN_ALL, REPEATED_IN_ALL, RANDOMISED_IN_ALL = 96, 36, 24
+MOST_IN_ALL, REPEATED_IN_ALL, RANDOMISED_IN_ALL = 160, 60, 40
 #: Networks of more classes get no heatmaps: their report card would never be read.
 MOST_CLASSES = 20
 #: Random weights of each stage; one draw alone may be like or unlike by luck, above all of the few

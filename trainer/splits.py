@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from trainer.data import DataSet, Example, Split
@@ -104,12 +104,7 @@ def group_folds(
         DataRefused: a class has fewer groups than there are parts.
     """
     units = linked_groups(examples, alike)
-    labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for one, unit in zip(examples, units, strict=True):
-        labels[unit][one.class_id] += 1
-    by_class: defaultdict[str, list[str]] = defaultdict(list)
-    for unit, counts in labels.items():
-        by_class[max(sorted(counts), key=lambda name: counts[name])].append(unit)
+    by_class, _sizes = _by_class(examples, units)
     chosen: dict[str, int] = {}
     for class_id in sorted({one.class_id for one in examples}):
         names = _shuffled(by_class[class_id], seed)
@@ -125,17 +120,25 @@ def group_folds(
     return folds
 
 
-def _deal(
-    examples: Sequence[Example], shares: dict[Split, float], seed: int, alike: Sequence[Pair]
-) -> list[Split]:
-    """A split for each example: whole groups, by class, the same for the same names and seed."""
-    units = linked_groups(examples, alike)
+def _by_class(
+    examples: Sequence[Example], units: Sequence[str]
+) -> tuple[Mapping[str, list[str]], Mapping[str, int]]:
+    """The units of each class, a unit of several standing with its commonest, and their sizes."""
     labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for one, unit in zip(examples, units, strict=True):
         labels[unit][one.class_id] += 1
     by_class: defaultdict[str, list[str]] = defaultdict(list)
     for unit, counts in labels.items():
         by_class[max(sorted(counts), key=lambda name: counts[name])].append(unit)
+    return by_class, {unit: counts.total() for unit, counts in labels.items()}
+
+
+def _deal(
+    examples: Sequence[Example], shares: dict[Split, float], seed: int, alike: Sequence[Pair]
+) -> list[Split]:
+    """A split for each example: whole groups, by class, the same for the same names and seed."""
+    units = linked_groups(examples, alike)
+    by_class, sizes = _by_class(examples, units)
     chosen: dict[str, Split] = {}
     for class_id in sorted(by_class):
         names = _shuffled(by_class[class_id], seed)
@@ -144,14 +147,14 @@ def _deal(
                 f"The class {class_id} has {len(names)} group(s); a training and a validation "
                 "side need at least two."
             )
-        total = sum(sum(labels[name].values()) for name in names)
+        total = sum(sizes[name] for name in names)
         room = {split: share * total for split, share in shares.items()}
         for number, name in enumerate(names):
             # The first groups go one to each side, so that a small class is missing nowhere.
             sides = list(shares)
             split = sides[number] if number < len(sides) else max(sides, key=room.__getitem__)
             chosen[name] = split
-            room[split] -= sum(labels[name].values())
+            room[split] -= sizes[name]
     return [chosen[unit] for unit in units]
 
 

@@ -82,9 +82,15 @@ class DiseaseGroups:
 
 
 def tone(reading: Prediction) -> Tone:
-    """The kind of a reading: its band, `plain` where there is none, or `not-judged`."""
+    """The kind of a reading: its band, `plain` where there is none, or `not-judged`.
+
+    Of more than two classes a negative finding is `plain` too: what is most probable then may be
+    another disease, and the mark of a clear image would hide it.
+    """
     if reading.outcome == "not_judged":
         return "not-judged"
+    if reading.band == "likely_negative" and len(reading.probabilities) > 2:
+        return "plain"
     return _TONES.get(reading.band or "", "plain")
 
 

@@ -20,7 +20,7 @@ from diagnosis.artifacts.signature import (
 )
 from diagnosis.catalogue import Disease
 from diagnosis.errors import ArtifactRefused, CardRefused, DigestMismatch, FormatRefused
-from diagnosis.gate import MAX_GATE_BYTES, Parameters
+from diagnosis.gate import MAX_GATE_BYTES, OpenGate, Parameters
 
 CARD_NAME = "card.json"
 DEMO_FOLDER = "demo"
@@ -55,6 +55,14 @@ class VerifiedArtifact:
     def digest(self) -> str:
         """`sha256:<hex>` of the `.keras` file."""
         return self.card.files.keras.digest
+
+    def open_gate(self, disease: Disease) -> OpenGate | None:
+        """The artifact's gate, ready to judge; None where it has none."""
+        record = self.card.gate
+        if record is None or self.gate is None:
+            return None
+        parameters = Parameters.from_bytes(self.gate, record)
+        return OpenGate(record, parameters, disease.modality, disease.suitable_image)
 
 
 def open_artifact(folder: Path, key: Ed25519PublicKey | None = None) -> VerifiedArtifact:

@@ -61,6 +61,8 @@ OPERATIONS = (
 def test_every_answer_is_one_that_is_described(api_schema: Any, name: str) -> None:
     """Status, media type and body of every answer; and none is a failure of ours."""
     method, path = name.split()
+    # No schema says which bytes are a readable image.
+    excluded = [positive_data_acceptance] if method == "POST" else []
 
     @seed(20250101)
     @settings(
@@ -74,8 +76,7 @@ def test_every_answer_is_one_that_is_described(api_schema: Any, name: str) -> No
     def keeps_its_word(case: Case) -> None:
         response = case.call()
         assert response.status_code < 500
-        # No schema says which bytes are a readable image.
-        case.validate_response(response, excluded_checks=[positive_data_acceptance])
+        case.validate_response(response, excluded_checks=excluded)
 
     keeps_its_word()
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 # The proxy's limits are for people; they would only measure themselves here.
 os.environ["SIGHTLINE_GATEWAY_UPLOADS_PER_SECOND"] = "100000"
@@ -27,21 +28,25 @@ from rich.console import Console
 from rich.table import Table
 
 from diagnosis.artifacts import open_artifact
+from diagnosis.catalogue import catalogue
 from diagnosis.images import read_image
 from inference_service.engines.openvino_engine import OpenVinoEngine
 from inference_service.settings import usable_cores
 from tests.fixtures.stack import DISEASE, Stack, models_with_a_live_one
 
 READINGS = 60
+HEATMAPS = 10
 ADDRESS = f"/api/v1/diseases/{DISEASE}/predictions"
 SIZES = ((224, 224), (1600, 1300))
 
 
-def film(width: int, height: int, seed: int) -> bytes:
-    """A grey JPEG as smooth and as noisy as a film; it shows nobody."""
+def film(demo: bytes, width: int, height: int, seed: int) -> bytes:
+    """One of the artifact's demo images as a JPEG of some size, each with noise of its own.
+
+    It shows nobody, and it passes the gate: a refused image would cost no network.
+    """
     random = np.random.default_rng(seed)
-    rough = random.normal(120, 40, (height // 16 + 1, width // 16 + 1)).clip(0, 255)
-    smooth = Image.fromarray(rough.astype(np.uint8)).resize((width, height))
+    smooth = Image.fromarray(read_image(demo).pixels).resize((width, height))
     noisy = np.asarray(smooth, np.float32) + random.normal(0, 4, (height, width))
     buffer = io.BytesIO()
     Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
@@ -68,13 +73,26 @@ def a_second(work: Callable[[bytes], object], films: list[bytes], workers: int) 
         return len(films) / (time.perf_counter() - began)
 
 
-def post(client: httpx.Client) -> Callable[[bytes], object]:
+def post(client: httpx.Client) -> Callable[[bytes], dict[str, Any]]:
     """A function that makes one reading through a client."""
 
-    def one(data: bytes) -> object:
+    def one(data: bytes) -> dict[str, Any]:
         answer = client.post(ADDRESS, files={"image": ("film", data)})
         assert answer.status_code == 201, answer.text
-        return answer.json()
+        reading: dict[str, Any] = answer.json()
+        assert reading["outcome"] == "judged", reading["reason"]
+        return reading
+
+    return one
+
+
+def heatmap(client: httpx.Client) -> Callable[[bytes], object]:
+    """A function that asks for a heatmap of a reading, whose id it is given."""
+
+    def one(reading: bytes) -> object:
+        answer = client.get(f"/api/v1/predictions/{reading.decode()}/heatmap")
+        assert answer.status_code == 200, answer.text
+        return answer.content
 
     return one
 
@@ -87,6 +105,9 @@ def main() -> None:
     models = models_with_a_live_one(folder / "models")
     artifact = open_artifact(sorted((models / DISEASE).glob("*/"))[-1])
     spec = artifact.card.preprocessing
+    demos = list(artifact.demo_images.values())
+    gate = artifact.open_gate(catalogue()[DISEASE])
+    assert gate is not None
     assert artifact.ir_xml is not None
     assert artifact.ir_bin is not None
     engine = OpenVinoEngine(
@@ -109,16 +130,23 @@ def main() -> None:
             httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as public,
         ):
             for width, height in SIZES:
-                films = [film(width, height, seed) for seed in range(READINGS)]
-                ready = spec.apply(read_image(films[0]).pixels)[np.newaxis]
+                films = [
+                    film(demos[seed % len(demos)], width, height, seed) for seed in range(READINGS)
+                ]
+                seen = read_image(films[0], decode_at_least=spec.decode_at_least).pixels
+                ready = spec.apply(seen)[np.newaxis]
                 figures = {
                     "decode": milliseconds(decode, films),
+                    "gate": milliseconds(lambda _, seen=seen: gate.judge(seen), films),
                     "network": milliseconds(lambda _, ready=ready: engine.predict(ready), films),
                     "decode + preprocess + network": milliseconds(all_but_the_service, films),
                     "reading, at the service": milliseconds(post(direct), films),
                     "reading, through Nginx": milliseconds(post(public), films),
                 }
                 whole = figures["reading, through Nginx"]
+                read = post(public)
+                ids = [str(read(one)["id"]).encode() for one in films[:HEATMAPS]]
+                figures["heatmap, through Nginx"] = milliseconds(heatmap(public), ids)
                 table = Table(title=f"One {width} x {height} film, one after the other")
                 for column in ("what", "ms (median)", "share of a reading"):
                     table.add_column(column, justify="left" if column == "what" else "right")

@@ -8,8 +8,10 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner, Result
 
 from trainer.backbones import squeezenet
+from trainer.cli import app
 from trainer.runtime import keras
 from trainer.settings import Settings
 
@@ -91,3 +93,30 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file[f"{group}/kernel"] = random.normal(0, scale, shape).astype(np.float32)
             file[f"{group}/bias"] = random.normal(0, 0.1, shape[-1:]).astype(np.float32)
     return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a module's commands."""
+    return tmp_path_factory.mktemp("trainer")
+
+
+@pytest.fixture
+def own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands write nowhere but below `home`."""
+    for name in ("registry", "models", "runs", "cache"):
+        monkeypatch.setenv(f"SIGHTLINE_TRAINER_{name.upper()}_DIR", str(home / name))
+
+
+@pytest.fixture(scope="module")
+def films(home: Path, make_images: MakeImages) -> Path:
+    """Films in two classes and two splits, with their licence."""
+    counts = {"train/NORMAL": 24, "train/PNEUMONIA": 36, "val/NORMAL": 16, "val/PNEUMONIA": 20}
+    make_images(home / "films", counts)
+    (home / "films/about.toml").write_text('dataset = "made films"\nlicence = "CC0, made"\n')
+    return home / "films"
+
+
+def call(*arguments: object) -> Result:
+    """A command of `trainer`, as it is typed."""
+    return CliRunner().invoke(app, [str(one) for one in arguments])

@@ -4,35 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from tests.trainer.conftest import MakeImages
-from trainer.cli import app
+from tests.trainer.conftest import MakeImages, call
 
-pytestmark = pytest.mark.xdist_group("trainer-bad-input")
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("trainer")
-
-
-@pytest.fixture(autouse=True)
-def _own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("registry", "models", "runs", "cache"):
-        monkeypatch.setenv(f"SIGHTLINE_TRAINER_{name.upper()}_DIR", str(home / name))
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
-
-
-@pytest.fixture(scope="module")
-def films(home: Path, make_images: MakeImages) -> Path:
-    counts = {"train/NORMAL": 24, "train/PNEUMONIA": 36, "val/NORMAL": 16, "val/PNEUMONIA": 20}
-    make_images(home / "films", counts)
-    (home / "films/about.toml").write_text('dataset = "made films"\nlicence = "CC0, made"\n')
-    return home / "films"
+pytestmark = [
+    pytest.mark.xdist_group("trainer-bad-input"),
+    pytest.mark.usefixtures("own_folders"),
+]
 
 
 def test_audit_finds_what_was_put_there(tmp_path: Path, make_images: MakeImages) -> None:

@@ -10,21 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 from diagnosis import WARNING
 from diagnosis.artifacts import open_artifact
 from diagnosis.catalogue import disease
 from diagnosis.judgement import softmax
 from tests.fixtures.artifacts import make_artifact
-from tests.trainer.conftest import MakeImages
-from trainer.cli import app
+from tests.trainer.conftest import MakeImages, call
 from trainer.refusals import TrainerRefused
 from trainer.run import Run
 
 pytestmark = [
     # One worker trains, not every one.
     pytest.mark.xdist_group("trainer-commands"),
+    pytest.mark.usefixtures("own_folders"),
     # TensorFlow's variables and NumPy 2 disagree on a keyword; nothing of ours.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
@@ -35,29 +34,6 @@ FIGURES = (
     "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "ece",
     "sensitivity_at_specificity_88",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("trainer")
-
-
-@pytest.fixture(autouse=True)
-def _own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("registry", "models", "runs", "cache"):
-        monkeypatch.setenv(f"SIGHTLINE_TRAINER_{name.upper()}_DIR", str(home / name))
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
-
-
-@pytest.fixture(scope="module")
-def films(home: Path, make_images: MakeImages) -> Path:
-    counts = {"train/NORMAL": 24, "train/PNEUMONIA": 36, "val/NORMAL": 16, "val/PNEUMONIA": 20}
-    make_images(home / "films", counts)
-    (home / "films/about.toml").write_text('dataset = "made films"\nlicence = "CC0, made"\n')
-    return home / "films"
 
 
 @pytest.fixture(scope="module")

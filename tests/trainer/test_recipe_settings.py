@@ -63,7 +63,7 @@ def test_a_policy_that_is_not_set_is_not_the_policy_none() -> None:
     ("words", "sentence"),
     [
         ("weighting", "takes key=value"),
-        ("colour=blue", "It has: "),
+        ("colour=blue", "It has: augmentations, strength, policy, weighting, batch,"),
         ("from-scratch.colour=blue", "from-scratch.learning_rate"),
         ("name=other", "has no setting 'name'"),
         ("batch=many", "batch takes a whole number, not 'many'"),

@@ -31,7 +31,7 @@ def test_what_ships_is_what_the_list_makes() -> None:
 
 def test_the_shipped_artifacts_are_small_enough_to_be_tracked() -> None:
     files = [path for path in (PROJECT / "models").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= 20 * 1024 * 1024
+    assert sum(path.stat().st_size for path in files) <= 20_000_000
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ Expected on chest films: validation AUC at least .98, left-out families at least
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from diagnosis.catalogue import Disease
 from diagnosis.preprocess import Preprocessing
@@ -36,40 +37,56 @@ def build(order: Order, taps: Sequence[int] = TAPS) -> Built:
     shape = (order.input.height, order.input.width, order.input.channels)
     inputs = layers.Input(shape, name="image")
     maps = squeezenet.build(weights, inputs, last=max(taps))
-    # The taps have one size: pooled side by side, they are one set of maps to explain an answer by.
-    together = layers.Concatenate(name="maps")([maps[tap] for tap in taps])
+    model = headed(inputs, [maps[tap] for tap in taps], order.classes, "transfer", dropout=0.3)
+    return Built(model, squeezenet.layer_names(max(taps)) | {"standardise"})
+
+
+def headed(
+    inputs: Any, taps: Sequence[Any], classes: int, name: str, *, dropout: float = 0.0
+) -> Any:
+    """A model of some maps of one size: side by side as `maps`, pooled, and a dense `head`.
+
+    Side by side they are one set of maps, by which an answer can be explained.
+    """
+    layers = keras().layers
+    together = layers.Concatenate(name="maps")(taps)
     window = max(1, round(together.shape[1] * WINDOW))
     middle = layers.AveragePooling2D(window, 1, name="middle")(together)
     features = layers.GlobalAveragePooling2D(name="features")(middle)
     value = layers.BatchNormalization(center=False, scale=False, epsilon=0.0, name="standardise")(
         features
     )
-    value = layers.Dropout(0.3, name="drop")(value)
-    model = keras().Model(inputs, layers.Dense(order.classes, name="head")(value), name="transfer")
-    return Built(model, squeezenet.layer_names(max(taps)) | {"standardise"})
+    if dropout:
+        value = layers.Dropout(dropout, name="drop")(value)
+    return keras().Model(inputs, layers.Dense(classes, name="head")(value), name=name)
 
 
-def recipe(disease: Disease, laptop: bool) -> Recipe:
-    """For any disease, with every augmentation that the catalogue allows it."""
+def coarse_pixels(disease: Disease, laptop: bool) -> Preprocessing:
+    """Pixels 0 to 255 at the side of the backbones, as coarse as `COARSE` says for the modality."""
     side = 96 if laptop else 224
     coarse = round(side * COARSE.get(disease.modality, 1.0))
     low_pass = (
         {"op": "resize", "width": coarse, "height": coarse, "filter": "box"},
         {"op": "resize", "width": side, "height": side},
     )
+    return Preprocessing.model_validate(
+        {
+            "name": "coarse-pixels-0-255" if coarse < side else "pixels-0-255",
+            "steps": [
+                {"op": "scaled_decode", "factor": 2},
+                colour_step(disease),
+                {"op": "resize", "width": side, "height": side},
+                *(low_pass if coarse < side else ()),
+            ],
+        }
+    )
+
+
+def recipe(disease: Disease, laptop: bool) -> Recipe:
+    """For any disease, with every augmentation that the catalogue allows it."""
     return Recipe(
         name="squeezenet_transfer",
-        preprocessing=Preprocessing.model_validate(
-            {
-                "name": "coarse-pixels-0-255" if coarse < side else "pixels-0-255",
-                "steps": [
-                    {"op": "scaled_decode", "factor": 2},
-                    colour_step(disease),
-                    {"op": "resize", "width": side, "height": side},
-                    *(low_pass if coarse < side else ()),
-                ],
-            }
-        ),
+        preprocessing=coarse_pixels(disease, laptop),
         build=build,
         phases=(
             HeadFit("head", l2=0.03, copies=1 if laptop else 2, cut="pool5"),

@@ -13,10 +13,9 @@ validation patients: brain MRI balanced accuracy .95, skin lesions AUC .93, brea
 """
 
 from diagnosis.catalogue import Disease
-from diagnosis.preprocess import Preprocessing
 from trainer.backbones import efficientnet_lite, squeezenet
-from trainer.recipes import Built, Descent, HeadFit, Order, Phase, Recipe, colour_step
-from trainer.recipes.squeezenet_transfer import COARSE, WEIGHTS, WINDOW
+from trainer.recipes import Built, Descent, HeadFit, Order, Phase, Recipe
+from trainer.recipes.squeezenet_transfer import WEIGHTS, coarse_pixels, headed
 from trainer.runtime import keras
 
 #: Fire modules of SqueezeNet whose maps are used. The ninth is a seventh of all weights and adds
@@ -32,8 +31,7 @@ FINE_TUNED = {"chest X-ray"}
 
 def build(order: Order) -> Built:
     """Both backbones, their maps at one size side by side as `maps`, pooled, and a dense `head`."""
-    k = keras()
-    layers = k.layers
+    layers = keras().layers
     shape = (order.input.height, order.input.width, order.input.channels)
     inputs = layers.Input(shape, name="image")
     taps = TAPS[order.input.channels]
@@ -43,43 +41,21 @@ def build(order: Order) -> Built:
     )
     # 14 x 14 to the 13 x 13 of SqueezeNet, whose first layer is not padded.
     fitted = [layers.AveragePooling2D(2, 1, name=f"fit{one}")(efficient[one]) for one in BLOCKS]
-    maps = layers.Concatenate(name="maps")([*(squeezed[tap] for tap in taps), *fitted])
-    window = max(1, round(maps.shape[1] * WINDOW))
-    value = layers.AveragePooling2D(window, 1, name="middle")(maps)
-    value = layers.GlobalAveragePooling2D(name="features")(value)
-    value = layers.BatchNormalization(center=False, scale=False, epsilon=0.0, name="standardise")(
-        value
-    )
-    outputs = layers.Dense(order.classes, name="head")(value)
+    maps = [*(squeezed[tap] for tap in taps), *fitted]
+    model = headed(inputs, maps, order.classes, "two_backbones")
     pretrained = (
         squeezenet.layer_names(max(taps))
         | efficientnet_lite.layer_names(max(BLOCKS))
         | {"standardise"}
     )
-    return Built(k.Model(inputs, outputs, name="two_backbones"), pretrained)
+    return Built(model, pretrained)
 
 
 def recipe(disease: Disease, laptop: bool) -> Recipe:
     """For any disease, with every augmentation that the catalogue allows it."""
-    side = 96 if laptop else 224
-    coarse = round(side * COARSE.get(disease.modality, 1.0))
-    low_pass = (
-        {"op": "resize", "width": coarse, "height": coarse, "filter": "box"},
-        {"op": "resize", "width": side, "height": side},
-    )
     return Recipe(
         name="two_backbones",
-        preprocessing=Preprocessing.model_validate(
-            {
-                "name": "coarse-pixels-0-255" if coarse < side else "pixels-0-255",
-                "steps": [
-                    {"op": "scaled_decode", "factor": 2},
-                    colour_step(disease),
-                    {"op": "resize", "width": side, "height": side},
-                    *(low_pass if coarse < side else ()),
-                ],
-            }
-        ),
+        preprocessing=coarse_pixels(disease, laptop),
         build=build,
         phases=_phases(disease, laptop),
         augmentations=disease.augmentations,
