@@ -6,6 +6,7 @@ import re
 import httpx
 import pytest
 
+from tests.fixtures.predictions import make_prediction
 from tests.web_ui.stand_in import StandIn
 from tests.web_ui.stand_in_catalogue import BRIGHT, DARK, MIDDLE, coloured_picture
 
@@ -70,6 +71,29 @@ async def test_a_disease_without_a_finding_leads_with_the_most_probable_class(
     page = await shown(client, BRIGHT, "/diseases/brain_mri_tumour/readings")
     assert "Most probable: Glioma</h1>" in page
     assert "The other 2 classes" in page
+
+
+async def test_of_several_diseases_the_most_probable_leads_where_the_finding_is_excluded(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    """No mark of a clear image may hide another disease."""
+    reading = make_prediction(classes=4)
+    first, *others = reading.probabilities
+    point = reading.operating_point
+    assert point is not None
+    negative = reading.model_copy(
+        update={
+            "band": "likely_negative",
+            "operating_point": point.model_copy(update={"class_id": others[0].id}),
+        }
+    )
+    stand_in.readings[negative.id] = negative
+    page = (await client.get(f"/readings/{negative.id}")).text
+    assert f"Most probable: {first.name}</h1>" in page
+    assert f"Likely negative for {others[0].name}" in page
+    assert "tone-negative" not in page
+    listed = (await client.get("/history")).text
+    assert f"Most probable: {first.name}" in listed
 
 
 async def test_an_image_that_was_not_judged_says_why_and_what_to_do(
