@@ -65,7 +65,7 @@ lock: $(DONE)/venv ## Write requirements/*.lock anew from pyproject.toml (UPGRAD
 			--no-emit-index-url $(UPGRADE) "$$@" -o "requirements/$$name.lock"; \
 	}; \
 	lock dev pyproject.toml --all-extras --group dev --group setup; \
-	for extra in inference web gateway trainer; do \
+	for extra in inference web gateway trainer s3; do \
 		lock $$extra pyproject.toml --extra $$extra -c requirements/dev.lock; \
 	done; \
 	lock setup --group setup -c requirements/dev.lock; \

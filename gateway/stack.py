@@ -224,7 +224,7 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
             {
                 "SIGHTLINE_INFERENCE_REDIS_URL": f"unix://{places.redis_socket}",
                 "SIGHTLINE_INFERENCE_IMAGE_DIR": str(places.images),
-                "SIGHTLINE_INFERENCE_REGISTRY_DIR": str(places.registry),
+                "SIGHTLINE_INFERENCE_REGISTRY": str(places.registry),
                 "SIGHTLINE_INFERENCE_MODELS_DIR": str(settings.models_dir.resolve()),
                 "SIGHTLINE_INFERENCE_PATIENT_REFERENCE_KEY_FILE": str(
                     places.run_dir / "patient_reference.key"

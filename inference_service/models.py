@@ -145,8 +145,9 @@ class Models:
 
     def _stamp(self, disease_id: str) -> Hashable:
         """Changes when the registry does, and when a file of the live artifact does."""
-        state = self._registry.stamp(disease_id)
+        state = ""
         try:
+            state = self._registry.stamp(disease_id)
             folder = self._registry.live_folder(disease_id)
             return state, None if folder is None else _files(folder)
         except (RegistryError, OSError) as error:

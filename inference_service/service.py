@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 from fastapi import Depends, Request
 
-from diagnosis.artifacts import Registry
+from diagnosis.artifacts import Registry, storage_at
 from diagnosis.catalogue import catalogue, load_catalogue
 from diagnosis.errors import StoreUnavailable
 from diagnosis.image_store import FolderImageStore
@@ -38,7 +38,7 @@ class Service:
         self.results = results or connect(settings.redis_url.get_secret_value())
         self.images = FolderImageStore(settings.image_dir)
         self.references = PatientReferences(settings.patient_reference_key_file)
-        self.registry = Registry(settings.registry_dir)
+        self.registry = Registry(storage_at(settings.registry, settings.registry_cache_dir))
         diseases = (
             catalogue()
             if settings.catalogue_dir is None

@@ -36,8 +36,11 @@ class Settings(BaseSettings):
     redis_url: SecretStr
     """Where readings are stored: `unix:///path`, `redis://` or `rediss://`, with the password if
     there is one. It has no default, so that no reading lands in a Redis that happens to run."""
-    registry_dir: Path = Path(".run/registry")
-    """The registry: which version of each disease is live. Outside the checkout, as it changes."""
+    registry: str = ".run/registry"
+    """The registry, which says what version of each disease is live: a folder outside the
+    checkout, as it changes, or `s3://BUCKET/PREFIX`."""
+    registry_cache_dir: Path = Path(".run/registry-cache")
+    """Where the versions of a registry in a bucket are kept once they were fetched."""
     models_dir: Path = Path("models")
     """The artifacts that ship, read-only; what the registry lacks of them is copied at start."""
     catalogue_dir: Path | None = None

@@ -5,7 +5,12 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.artifacts", "tests.fixtures.redis", "tests.fixtures.stack"]
+pytest_plugins = [
+    "tests.fixtures.artifacts",
+    "tests.fixtures.bucket",
+    "tests.fixtures.redis",
+    "tests.fixtures.stack",
+]
 
 _NOTHING_MAY_SKIP = os.environ.get("CI") == "true"
 

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from diagnosis import WARNING
-from diagnosis.artifacts import Card, Registry, VerifiedArtifact, check_against, open_artifact
+from diagnosis.artifacts import (
+    Card,
+    Registry,
+    VerifiedArtifact,
+    check_against,
+    open_artifact,
+    storage_at,
+)
 from diagnosis.catalogue import catalogue
 from diagnosis.contracts import OperatingPointName
 from diagnosis.errors import SightlineError
@@ -116,28 +123,30 @@ def find_artifact(name: str, settings: Settings) -> VerifiedArtifact:
 def _version_folder(disease: str, version: str, settings: Settings) -> Path:
     """Where a version lies: in the registry, else among those that ship."""
     there: list[str] = []
-    for home in (settings.registry_dir, settings.models_dir):
-        if home.is_dir():
-            registry = Registry(home)
-            versions = registry.versions(disease)
-            if version in versions:
-                return registry.folder(disease, version)
-            there += versions
+    for registry in (_registry(settings), Registry(settings.models_dir)):
+        versions = registry.versions(disease)
+        if version in versions:
+            return registry.folder(disease, version)
+        there += versions
     listed = ", ".join(sorted(set(there), key=int)) or "none"
     raise ArtifactMissing(f"{disease} has no version {version!r}; it has: {listed}.")
 
 
 def live_folder(disease: str, settings: Settings) -> Path | None:
     """Where the live artifact of a disease lies, or None; a registry that exists has the say."""
-    if settings.registry_dir.is_dir():
-        live = Registry(settings.registry_dir).live_folder(disease)
-        if live is not None:
-            return live
-        if Registry(settings.registry_dir).stamp(disease):
-            return None
+    registry = _registry(settings)
+    live = registry.live_folder(disease)
+    if live is not None:
+        return live
+    if registry.stamp(disease):
+        return None
     shipped = Registry(settings.models_dir)
     versions = shipped.versions(disease)
     return shipped.folder(disease, versions[-1]) if versions else None
+
+
+def _registry(settings: Settings) -> Registry:
+    return Registry(storage_at(settings.registry, settings.registry_cache_dir))
 
 
 def evaluate(

@@ -14,9 +14,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SIGHTLINE_TRAINER_", frozen=True, extra="ignore")
 
-    registry_dir: Path = Field(
-        PROJECT / ".run" / "registry",
-        description="The registry that publish and promote write to.",
+    registry: str = Field(
+        str(PROJECT / ".run" / "registry"),
+        description="The registry that publish and promote write to: a folder, or s3://BUCKET/PREFIX.",
+    )
+    registry_cache_dir: Path = Field(
+        PROJECT / ".run" / "registry-cache",
+        description="The versions of a registry in a bucket, once they were fetched.",
     )
     models_dir: Path = Field(
         PROJECT / "models",

@@ -3,7 +3,7 @@
 from diagnosis.artifacts.artifact import VerifiedArtifact, check_against, open_artifact
 from diagnosis.artifacts.card import Card
 from diagnosis.artifacts.opener import inspect_keras
-from diagnosis.artifacts.registry import Registry, SeedProblem
+from diagnosis.artifacts.registry import Registry, SeedProblem, storage_at
 from diagnosis.artifacts.signature import make_key, read_private_key, read_public_key, sign
 from diagnosis.artifacts.state import RegistryEvent, RegistryState
 
@@ -21,4 +21,5 @@ __all__ = [
     "read_private_key",
     "read_public_key",
     "sign",
+    "storage_at",
 ]

@@ -1,39 +1,24 @@
 """The registry: which versions of each disease exist, and which is live, shadow or retired.
 
-    <root>/<disease>/<version>/{card.json, model.keras, ...}    never changes once it is there
-    <root>/<disease>/registry.json                              replaced as a whole, by rename
-    <root>/<disease>/.lock                                      held by whoever writes
-
-Readers take no lock: a version folder appears complete or not at all, and `registry.json` is
-always one whole state. A writer that is killed leaves at most a folder or file beginning with
-`.incoming-`, which the next writer removes.
+A version never changes once it is published. What is done with versions changes the disease's
+state, which is one file that is always whole. Where the two lie, `storage` says.
 """
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
-from diagnosis.artifacts.artifact import (
-    CARD_NAME,
-    VerifiedArtifact,
-    open_artifact,
-    read_card,
-)
+from diagnosis.artifacts.artifact import open_artifact, read_card
+from diagnosis.artifacts.bucket import Bucket
 from diagnosis.artifacts.card import Card
-from diagnosis.artifacts.durable import exclusive, put_folder, replace_file, sweep
 from diagnosis.artifacts.promotion import check_promotion
 from diagnosis.artifacts.state import RegistryState, changed, event, make_live
+from diagnosis.artifacts.storage import DISEASE, STATE, VERSION, Folder, Storage
 from diagnosis.artifacts.version import check_place, contents, names
 from diagnosis.errors import ArtifactRefused, RegistryError, SightlineError
-
-_STATE = "registry.json"
-_SLUG = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_VERSION = re.compile(r"[1-9][0-9]{0,5}")
 
 
 @dataclass(frozen=True)
@@ -44,59 +29,61 @@ class SeedProblem:
     error: SightlineError
 
 
-class Registry:
-    """The registry in a folder. Every method is safe beside other processes doing the same.
+def storage_at(place: str | Path, cache: Path) -> Storage:
+    """Where a registry lies.
 
     Args:
-        root: the folder.
+        place: a folder, or `s3://BUCKET/PREFIX`.
+        cache: folder for the versions of a bucket that are used.
+
+    Raises:
+        RegistryError: it is neither, or boto3, which asks buckets, is not installed.
+    """
+    if isinstance(place, str) and "://" in place:
+        return Bucket(place, cache)
+    return Folder(Path(place))
+
+
+class Registry:
+    """The registry. Every method is safe beside other processes doing the same.
+
+    Args:
+        storage: where it lies; a path is a folder.
         key: what is published, promoted, shadowed or rolled back to has to be signed by the owner
             of this key; None: it need not be signed.
     """
 
-    def __init__(self, root: Path, key: Ed25519PublicKey | None = None) -> None:
-        self._root = root
+    def __init__(self, storage: Storage | Path, key: Ed25519PublicKey | None = None) -> None:
+        self._storage = Folder(storage) if isinstance(storage, Path) else storage
         self._key = key
 
     def diseases(self) -> tuple[str, ...]:
         """The diseases that have a version, by name."""
-        return tuple(name for name in names(self._root, _SLUG) if self.versions(name))
+        return tuple(name for name in self._storage.diseases() if self.versions(name))
 
     def versions(self, disease: str) -> tuple[str, ...]:
         """The versions of a disease, ascending; empty where there is none."""
-        folder = self._folder(disease)
-        complete = (v for v in names(folder, _VERSION) if (folder / v / CARD_NAME).is_file())
-        return tuple(sorted(complete, key=int))
+        return tuple(sorted(self._storage.versions(_checked(disease)), key=int))
 
     def state(self, disease: str) -> RegistryState:
         """The state of a disease; an empty one where nothing was ever promoted.
 
         Raises:
-            RegistryError: `registry.json` cannot be read.
+            RegistryError: it cannot be read.
         """
-        path = self._folder(disease) / _STATE
-        try:
-            state = RegistryState.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return RegistryState(disease=disease)
-        except (OSError, ValidationError) as error:
-            raise RegistryError(
-                f"The registry's state of {disease} cannot be read.",
-                remedy=f"Restore {_STATE} of {disease} from a backup, or move it away and promote.",
-                cause=type(error).__name__,
-            ) from error
-        if state.disease != disease:
-            raise RegistryError(f"The registry's state of {disease} is that of {state.disease}.")
-        return state
+        return _parsed(disease, self._storage.state(_checked(disease)))
 
     def folder(self, disease: str, version: str) -> Path:
-        """Where a version lies.
+        """A folder with the files of a version.
 
         Raises:
             RegistryError: there is no such version.
         """
-        if not _VERSION.fullmatch(version) or version not in self.versions(disease):
+        _checked(disease)
+        found = self._storage.folder(disease, version) if VERSION.fullmatch(version) else None
+        if found is None:
             raise RegistryError(f"The registry has no version {version[:20]} of {disease}.")
-        return self._folder(disease) / version
+        return found
 
     def live_folder(self, disease: str) -> Path | None:
         """Where the live version lies, or None."""
@@ -105,11 +92,7 @@ class Registry:
 
     def stamp(self, disease: str) -> str:
         """Changes whenever the state does; cheap enough to ask every second. Empty at first."""
-        try:
-            status = (self._folder(disease) / _STATE).stat()
-        except OSError:
-            return ""
-        return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
+        return self._storage.stamp(_checked(disease))
 
     def publish(self, folder: Path) -> str:
         """Take an artifact's folder in, verified, as the version its card names.
@@ -121,9 +104,13 @@ class Registry:
             RegistryError: the version exists already, or the registry cannot be written.
         """
         artifact = open_artifact(folder, self._key)
-        with self._writing(artifact.card.disease):
-            self._take_in(artifact, folder)
-        return artifact.card.version
+        card = artifact.card
+        if not self._storage.put(card.disease, card.version, contents(artifact, folder)):
+            raise RegistryError(
+                f"Version {card.version} of {card.disease} exists already.",
+                remedy="A version never changes: publish under the next number.",
+            )
+        return card.version
 
     def promote(
         self, disease: str, version: str, acknowledged_by: str | None = None
@@ -221,15 +208,13 @@ class Registry:
         reported, and the others are taken over.
         """
         problems: list[SeedProblem] = []
-        for disease in names(models, _SLUG):
-            if not names(models / disease, _VERSION):
+        for disease in names(models, DISEASE):
+            if not names(models / disease, VERSION):
                 continue
             try:
-                with self._writing(disease):
-                    good = self._seed_disease(models / disease, disease, problems)
-                    if good and not (self._folder(disease) / _STATE).exists():
-                        empty = RegistryState(disease=disease)
-                        self._write(make_live(empty, max(good, key=int), "promote"))
+                good = self._seed_disease(models / disease, disease, problems)
+                if good and self._storage.state(disease) is None:
+                    self._start(disease, max(good, key=int))
             except SightlineError as error:
                 problems.append(SeedProblem(models / disease, error))
         return tuple(problems)
@@ -239,52 +224,32 @@ class Registry:
         good = []
         there = self.versions(disease)
         # With a state and all versions there, nothing is read: starts stay fast.
-        settled = (self._folder(disease) / _STATE).exists()
-        for version in sorted(names(shipped, _VERSION), key=int):
-            source = self._folder(disease) / version if version in there else shipped / version
+        settled = self._storage.state(disease) is not None
+        for version in sorted(names(shipped, VERSION), key=int):
             if version in there and settled:
                 continue
+            source = self.folder(disease, version) if version in there else shipped / version
             try:
                 artifact = open_artifact(source, self._key)
                 check_place(artifact, disease, version)
                 if version not in there:
-                    self._take_in(artifact, source)
+                    # Where another process was faster, what it copied is the same.
+                    self._storage.put(disease, version, contents(artifact, source))
             except ArtifactRefused as error:
                 problems.append(SeedProblem(source, error))
             else:
                 good.append(version)
         return good
 
-    def _folder(self, disease: str) -> Path:
-        if not _SLUG.fullmatch(disease):
-            raise RegistryError(f"{disease[:80]!r} is not the name of a disease.")
-        return self._root / disease
+    def _start(self, disease: str, version: str) -> None:
+        """Make a version live where nothing was ever promoted."""
 
-    @contextmanager
-    def _writing(self, disease: str) -> Iterator[None]:
-        """Hold the disease's lock; whatever a killed writer left is removed first."""
-        folder = self._folder(disease)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with exclusive(folder / ".lock"):
-                sweep(folder)
-                yield
-        except OSError as error:
-            raise RegistryError(
-                "The registry's folder cannot be written.",
-                remedy="Check that the folder exists, is not read-only, and has space left.",
-                cause=f"{type(error).__name__}: {error.strerror}",
-            ) from error
+        def change(before: bytes | None) -> bytes | None:
+            if before is not None:
+                return None
+            return _written(make_live(RegistryState(disease=disease), version, "promote"))
 
-    def _take_in(self, artifact: VerifiedArtifact, source: Path) -> None:
-        """Write the verified bytes as a new version; the lock is held."""
-        card = artifact.card
-        if (self._folder(card.disease) / card.version).exists():
-            raise RegistryError(
-                f"Version {card.version} of {card.disease} exists already.",
-                remedy="A version never changes: publish under the next number.",
-            )
-        put_folder(self._folder(card.disease), card.version, contents(artifact, source))
+        self._storage.change(disease, change)
 
     def card(self, disease: str, version: str) -> Card:
         """The card of a version; its seal was checked, the files that it names were not.
@@ -315,13 +280,39 @@ class Registry:
     ) -> RegistryState:
         if not self.versions(disease):
             raise RegistryError(f"The registry has no version of {disease[:80]}.")
-        with self._writing(disease):
-            before = self.state(disease)
+        after = RegistryState(disease=disease)
+
+        def replaced(content: bytes | None) -> bytes | None:
+            nonlocal after
+            before = _parsed(disease, content)
             after = change(before)
-            if after != before:
-                self._write(after)
+            return None if after == before else _written(after)
+
+        self._storage.change(disease, replaced)
         return after
 
-    def _write(self, state: RegistryState) -> None:
-        text = state.model_dump_json(indent=2) + "\n"
-        replace_file(self._folder(state.disease) / _STATE, text.encode())
+
+def _checked(disease: str) -> str:
+    if not DISEASE.fullmatch(disease):
+        raise RegistryError(f"{disease[:80]!r} is not the name of a disease.")
+    return disease
+
+
+def _parsed(disease: str, content: bytes | None) -> RegistryState:
+    if content is None:
+        return RegistryState(disease=disease)
+    try:
+        state = RegistryState.model_validate_json(content)
+    except ValidationError as error:
+        raise RegistryError(
+            f"The registry's state of {disease} cannot be read.",
+            remedy=f"Restore {STATE} of {disease} from a backup, or move it away and promote.",
+            cause=type(error).__name__,
+        ) from error
+    if state.disease != disease:
+        raise RegistryError(f"The registry's state of {disease} is that of {state.disease}.")
+    return state
+
+
+def _written(state: RegistryState) -> bytes:
+    return f"{state.model_dump_json(indent=2)}\n".encode()

@@ -154,7 +154,7 @@ async def test_a_version_that_is_gone_says_so(live: Live) -> None:
 
 
 async def test_few_earlier_models_stay_loaded(live: Live, artifacts: Path, tmp_path: Path) -> None:
-    registry = Registry(live.service.settings.registry_dir)
+    registry = Registry(Path(live.service.settings.registry))
     base = Prediction.model_validate((await live.read(BRIGHT)).json())
     for version in ("3", "4", "5"):
         registry.publish(variant(artifacts / DISEASE / "1", tmp_path / version, version=version))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from diagnosis.artifacts import Card, Registry
+from diagnosis.artifacts import Card, Registry, storage_at
 from tests.fixtures.artifacts import change_card, rename_classes, variant
 from tests.fixtures.live_service import DISEASE, Live, Start
 from tests.inference_service.pictures import BRIGHT
@@ -112,7 +112,7 @@ async def test_a_shipped_artifact_that_was_tampered_with_is_refused(
 
 
 async def test_a_live_artifact_that_changes_on_disk_is_refused_and_comes_back(live: Live) -> None:
-    path = live.service.settings.registry_dir / DISEASE / "2" / "model.bin"
+    path = Path(live.service.settings.registry) / DISEASE / "2" / "model.bin"
     good = path.read_bytes()
 
     async def is_now(expected: str) -> None:
@@ -184,7 +184,7 @@ async def test_a_card_of_other_classes_is_refused(start: Start, models: Path) ->
 
 async def test_a_registry_that_cannot_be_read_keeps_what_is_loaded(live: Live) -> None:
     state = live.service.registry.state(DISEASE)
-    path = live.service.settings.registry_dir / DISEASE / "registry.json"
+    path = Path(live.service.settings.registry) / DISEASE / "registry.json"
     with capture_logs() as logs:
         path.write_text("{")
         await live.until(lambda: any(one["event"] == "registry" for one in logs))
@@ -193,12 +193,33 @@ async def test_a_registry_that_cannot_be_read_keeps_what_is_loaded(live: Live) -
     # Once, not at every look.
     assert len([one for one in logs if one["event"] == "registry"]) == 1
     path.write_text(state.model_dump_json())
-    Registry(live.service.settings.registry_dir).promote(DISEASE, "1")
+    Registry(Path(live.service.settings.registry)).promote(DISEASE, "1")
 
     async def reloaded() -> bool:
         return (await live.read(BRIGHT)).json()["artifact"]["version"] == "1"
 
     await live.until(reloaded)
+
+
+async def test_a_registry_in_a_bucket_is_seeded_served_and_followed(
+    start: Start, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer's command, on another machine, takes the live version back."""
+    monkeypatch.setattr("diagnosis.artifacts.bucket.FRESH_SECONDS", 0.0)
+    place = f"s3://{bucket}/models"
+    live = await start(registry=place, registry_cache_dir=tmp_path / "cache")
+    assert (await live.read(BRIGHT)).json()["artifact"]["version"] == "2"
+    Registry(storage_at(place, tmp_path / "other")).promote(DISEASE, "1")
+
+    async def answers(version: str) -> bool:
+        return (await live.read(BRIGHT)).json()["artifact"]["version"] == version
+
+    await live.until(lambda: answers("1"))
+    # As an outage looks: what is loaded goes on.
+    with capture_logs() as logs:
+        monkeypatch.setattr(live.service.registry._storage, "_bucket", "no-such-bucket")
+        await live.until(lambda: any(one["event"] == "registry" for one in logs))
+        assert await answers("1")
 
 
 async def test_a_start_without_any_model_is_ready(start: Start, tmp_path: Path) -> None:

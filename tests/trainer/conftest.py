@@ -68,7 +68,7 @@ def write_manifest() -> Callable[[Path, list[dict[str, str]]], Path]:
 def settings(tmp_path: Path) -> Settings:
     """Settings that write nowhere but into the test's own folder."""
     return Settings(
-        registry_dir=tmp_path / "registry",
+        registry=str(tmp_path / "registry"),
         models_dir=tmp_path / "models",
         runs_dir=tmp_path / "runs",
         cache_dir=tmp_path / "cache",

@@ -413,7 +413,7 @@ def test_versions_go_live_come_back_and_retire(registry: Path, films: Path) -> N
 def test_without_a_registry_the_shipped_artifact_is_live(
     registry: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIGHTLINE_TRAINER_REGISTRY_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("SIGHTLINE_TRAINER_REGISTRY", str(tmp_path / "none"))
     monkeypatch.setenv("SIGHTLINE_TRAINER_MODELS_DIR", str(registry))
     assert evaluation("chest_xray_pneumonia", "--data", films)["version"] == "2"
     assert not (tmp_path / "none").exists()

@@ -51,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def kept(home: Path) -> Settings:
     return Settings(
-        registry_dir=home / "registry", models_dir=home / "models", cache_dir=home / "cache"
+        registry=str(home / "registry"), models_dir=home / "models", cache_dir=home / "cache"
     )
 
 

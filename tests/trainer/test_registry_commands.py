@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from diagnosis.artifacts import Card, Registry
+from diagnosis.artifacts import Card, Registry, storage_at
 from tests.diagnosis.artifacts.test_promotion import measured
 from tests.fixtures.artifacts import change_card, variant
 from trainer.cli import app
@@ -23,7 +23,7 @@ def call(*words: object) -> Result:
 def two(tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry whose live version 1 catches more than the waiting version 2."""
     root = tmp_path / "registry"
-    monkeypatch.setenv("SIGHTLINE_TRAINER_REGISTRY_DIR", str(root))
+    monkeypatch.setenv("SIGHTLINE_TRAINER_REGISTRY", str(root))
     one = measured(variant(tiny_artifact, tmp_path / "v1", version="1"), chosen=0.9)
     two = measured(variant(tiny_artifact, tmp_path / "v2", version="2"), chosen=0.8, threshold=0.4)
 
@@ -87,3 +87,26 @@ def test_a_key_is_made_once_and_an_unsigned_version_is_refused(
     assert "signature-missing" in refused.stderr
     public.write_text("no key")
     assert "no public key" in call("promote", CHEST, "1").stderr
+
+
+def test_the_commands_work_on_a_bucket(
+    tiny_artifact: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"s3://{bucket}/models"
+    monkeypatch.setenv("SIGHTLINE_TRAINER_REGISTRY_CACHE_DIR", str(tmp_path / "cache"))
+    for version in ("1", "2"):
+        folder = measured(variant(tiny_artifact, tmp_path / version, version=version), chosen=0.9)
+        Registry(storage_at(place, tmp_path / "other")).publish(folder)
+    for version in ("1", "2"):
+        done = call(
+            "promote", CHEST, version, "--registry", place, "--acknowledge-lower-sensitivity", "A."
+        )
+        assert done.exit_code == 0, done.stderr
+    assert call("rollback", CHEST, "--registry", place).exit_code == 0
+    assert call("retire", CHEST, "2", "--registry", place).exit_code == 0
+    rows = json.loads(call("list", "--json", "--registry", place).stdout)["versions"]
+    assert [(row["version"], row["role"]) for row in rows] == [("1", "live"), ("2", "retired")]
+    assert call("diff", CHEST, "1", "2", "--registry", place).exit_code == 0
+    refused = call("list", "--registry", "s3://no-such-bucket-at-all")
+    assert refused.exit_code == 2
+    assert "The registry's bucket cannot be used." in refused.stderr

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 from rich.console import Console
 
-from diagnosis.artifacts import Registry
+from diagnosis.artifacts import Registry, storage_at
 from diagnosis.catalogue import catalogue
 from diagnosis.errors import SightlineError, UnknownDisease
 from trainer.refusals import TrainerRefused
@@ -37,7 +37,10 @@ SignOffFile = Annotated[
     typer.Option("--sign-off", help="File of sign-offs, where it is not beside DATA."),
 ]
 RegistryOption = Annotated[
-    Path | None, typer.Option("--registry", help="Registry folder; default by the settings.")
+    str | None,
+    typer.Option(
+        "--registry", help="Folder or s3://BUCKET/PREFIX of the registry; default by the settings."
+    ),
 ]
 Others = Annotated[
     list[Path] | None,
@@ -85,10 +88,10 @@ def read_settings() -> Settings:
 
 
 def open_registry(
-    choice: Path | None, chosen: Settings, key: Ed25519PublicKey | None = None
+    choice: str | None, chosen: Settings, key: Ed25519PublicKey | None = None
 ) -> Registry:
     """The registry of `--registry`, or the settings'; with a key it asks for signatures."""
-    return Registry(choice or chosen.registry_dir, key)
+    return Registry(storage_at(choice or chosen.registry, chosen.registry_cache_dir), key)
 
 
 def print_json(value: Any) -> None:

@@ -27,7 +27,7 @@ from trainer.differences import differences
 from trainer.settings import Settings
 
 
-def _checking(choice: Path | None, settings: Settings) -> Registry:
+def _checking(choice: str | None, settings: Settings) -> Registry:
     """The registry, which asks for signatures where the settings name a public key."""
     key = settings.card_key_file
     return open_registry(choice, settings, None if key is None else read_public_key(key))

@@ -1,4 +1,4 @@
-"""The registry: states, history, killed writers, several writers at once, and seeding."""
+"""The registry, in a folder and in a bucket: states, history, writers at once, and seeding."""
 
 import json
 import multiprocessing
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from diagnosis.artifacts import Registry, durable, open_artifact
+from diagnosis.artifacts import Registry, durable, open_artifact, storage_at
 from diagnosis.errors import ArtifactRefused, DigestMismatch, RegistryError
 from tests.fixtures.artifacts import variant
 
@@ -19,17 +19,31 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "registry")
+@pytest.fixture(params=["folder", "bucket"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    """An empty registry of each kind."""
+    if request.param == "folder":
+        return Registry(tmp_path / "registry")
+    bucket = request.getfixturevalue("bucket")
+    return Registry(storage_at(f"s3://{bucket}/models/", tmp_path / "cache"))
+
+
+def _three(registry: Registry, tiny_artifact: Path, tmp_path: Path) -> Registry:
+    for version in ("1", "2", "10"):
+        registry.publish(variant(tiny_artifact, tmp_path / f"v{version}", version=version))
+    return registry
 
 
 @pytest.fixture
 def three(registry: Registry, tiny_artifact: Path, tmp_path: Path) -> Registry:
     """A registry with versions 1, 2 and 10 published and none live."""
-    for version in ("1", "2", "10"):
-        registry.publish(variant(tiny_artifact, tmp_path / f"v{version}", version=version))
-    return registry
+    return _three(registry, tiny_artifact, tmp_path)
+
+
+@pytest.fixture
+def in_folder(tiny_artifact: Path, tmp_path: Path) -> Registry:
+    """The same in a folder, for what only a folder has."""
+    return _three(Registry(tmp_path / "registry"), tiny_artifact, tmp_path)
 
 
 def _spoil(folder: Path) -> None:
@@ -170,21 +184,21 @@ def test_names_that_are_paths_are_refused(three: Registry, name: str) -> None:
         three.promote(CHEST, name if name != "1" else "01")
 
 
-def test_a_damaged_state_is_said_and_not_overwritten(three: Registry) -> None:
-    three.promote(CHEST, "1")
-    path = three.folder(CHEST, "1").parent / "registry.json"
+def test_a_damaged_state_is_said_and_not_overwritten(in_folder: Registry) -> None:
+    in_folder.promote(CHEST, "1")
+    path = in_folder.folder(CHEST, "1").parent / "registry.json"
     assert json.loads(path.read_text())["live"] == "1"
     path.write_text('{"live": ')
-    for change in (lambda: three.state(CHEST), lambda: three.promote(CHEST, "2")):
+    for change in (lambda: in_folder.state(CHEST), lambda: in_folder.promote(CHEST, "2")):
         with pytest.raises(RegistryError, match="cannot be read"):
             change()
     assert path.read_text() == '{"live": '
 
 
-def test_an_artifact_under_a_wrong_number_does_not_go_live(three: Registry) -> None:
-    three.folder(CHEST, "10").rename(three.folder(CHEST, "10").with_name("11"))
+def test_an_artifact_under_a_wrong_number_does_not_go_live(in_folder: Registry) -> None:
+    in_folder.folder(CHEST, "10").rename(in_folder.folder(CHEST, "10").with_name("11"))
     with pytest.raises(ArtifactRefused, match="registry-place"):
-        three.promote(CHEST, "11")
+        in_folder.promote(CHEST, "11")
 
 
 def _publish_and_die(root: Path, source: Path, die_at: str, count: int) -> None:
@@ -311,29 +325,29 @@ def test_nothing_ships_is_no_problem(registry: Registry, tmp_path: Path) -> None
 
 
 def test_a_registry_that_cannot_be_written_says_so(
-    three: Registry, monkeypatch: pytest.MonkeyPatch
+    in_folder: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk: nothing is left behind, and the state can still be read."""
-    three.promote(CHEST, "1")
+    in_folder.promote(CHEST, "1")
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RegistryError, match="cannot be written") as error:
-        three.promote(CHEST, "2")
+        in_folder.promote(CHEST, "2")
     assert "No space left" in str(error.value.cause)
-    assert three.state(CHEST).live == "1"
-    assert not list(three.folder(CHEST, "1").parent.glob(f"{durable.INCOMING}*"))
+    assert in_folder.state(CHEST).live == "1"
+    assert not list(in_folder.folder(CHEST, "1").parent.glob(f"{durable.INCOMING}*"))
 
 
-def test_reading_needs_no_lock_and_no_permission_to_write(three: Registry) -> None:
+def test_reading_needs_no_lock_and_no_permission_to_write(in_folder: Registry) -> None:
     """While a writer holds the lock, and in a folder without one, readers go on."""
-    three.promote(CHEST, "1")
-    folder = three.folder(CHEST, "1").parent
+    in_folder.promote(CHEST, "1")
+    folder = in_folder.folder(CHEST, "1").parent
     with durable.exclusive(folder / ".lock"):
-        assert three.state(CHEST).live == "1"
-        assert three.versions(CHEST) == ("1", "2", "10")
+        assert in_folder.state(CHEST).live == "1"
+        assert in_folder.versions(CHEST) == ("1", "2", "10")
     (folder / ".lock").unlink()
-    assert three.live_folder(CHEST) == folder / "1"
+    assert in_folder.live_folder(CHEST) == folder / "1"
     assert not (folder / ".lock").exists()
