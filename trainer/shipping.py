@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from diagnosis.artifacts import Card, Registry
+from diagnosis.artifacts import Card, Registry, open_artifact
 from diagnosis.catalogue import disease as disease_of
+from trainer.compare import Comparison
+from trainer.compare import compare as compare_two
+from trainer.evaluate import evaluate
+from trainer.pretrain import PretrainRequest, pretrain
+from trainer.probe import Probe
 from trainer.publish import publish
 from trainer.refusals import TrainerRefused
 from trainer.relabel import relabel
@@ -38,6 +43,15 @@ class Shipped(BaseModel):
     """Labels by the names of files, where the folders are another disease's classes."""
     leave_families_out: bool = False
     allow_leakage: str | None = None
+    pretraining: int = Field(0, ge=0, le=1000)
+    """Epochs of a self-supervised start on the same images."""
+    bundled: bool = False
+    """Too large for git: it is published apart, for the release bundle, and none is shipped."""
+
+    @property
+    def name(self) -> str:
+        """What its run is called."""
+        return f"{self.disease}-{self.recipe}" if self.bundled else self.disease
 
 
 @dataclass(frozen=True)
@@ -51,26 +65,26 @@ class Compared:
 
 
 def shipped(only: Sequence[str] = (), path: Path = LIST) -> tuple[Shipped, ...]:
-    """The artifacts that ship, or those of some diseases.
+    """The artifacts that ship, or some of them, by disease or by name.
 
     Raises:
-        TrainerRefused: none ships for one of them, or the list is not valid.
+        TrainerRefused: there is none for one of them, or the list is not valid.
     """
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))["artifact"]
         found = tuple(Shipped.model_validate(row) for row in rows)
     except (KeyError, ValidationError, tomllib.TOMLDecodeError) as error:
         raise TrainerRefused(f"{path} is not a list of artifacts: {error}.") from error
-    missing = sorted(set(only) - {one.disease for one in found})
+    missing = sorted(set(only) - {word for one in found for word in (one.disease, one.name)})
     if missing:
         raise TrainerRefused(f"No artifact of {', '.join(missing)} ships.")
-    return tuple(one for one in found if not only or one.disease in only)
+    return tuple(one for one in found if not only or {one.disease, one.name} & set(only))
 
 
 def make(
     one: Shipped, data: Path, out: Path, settings: Settings, watch: Watch, *, laptop: bool = False
 ) -> Card:
-    """Train and publish one artifact into a registry of its own, `out/registry`.
+    """Train and publish one artifact into `out/registry`, or `out/bundle` where it is not tracked.
 
     A run that is there already is not made again, and an unfinished one goes on.
 
@@ -91,11 +105,12 @@ def make(
     out.mkdir(parents=True, exist_ok=True)
     manifest = None
     if one.patterns:
-        manifest = out / f"{one.disease}.csv"
+        manifest = out / f"{one.name}.csv"
         if not manifest.exists():
             relabel(place, disease_of(one.disease), one.patterns, manifest)
-    run = out / one.disease
+    run = out / one.name
     if not run.exists():
+        start = _start(one, place, manifest, out, settings, watch, laptop=laptop)
         request = Request(
             disease=one.disease,
             data=place,
@@ -108,14 +123,85 @@ def make(
             leave_families_out=one.leave_families_out,
             laptop=laptop,
             overrides=one.settings,
+            start=start,
             others=(data,),
         )
         train(request, settings, watch)
-    registry = Registry(out / "registry")
+    registry = home(one, out)
     versions = registry.versions(one.disease)
     if not versions:
         return publish(run, registry, settings, watch.log, half=True).card
-    return Card.from_json((registry.folder(one.disease, versions[-1]) / "card.json").read_bytes())
+    return registry.card(one.disease, versions[-1])
+
+
+def home(one: Shipped, out: Path) -> Registry:
+    """The registry that an artifact is made into."""
+    return Registry(out / ("bundle" if one.bundled else "registry"))
+
+
+def _start(
+    one: Shipped,
+    images: Path,
+    manifest: Path | None,
+    out: Path,
+    settings: Settings,
+    watch: Watch,
+    *,
+    laptop: bool,
+) -> Path | None:
+    """The self-supervised start, made where it is not there yet; says what it gains."""
+    if not one.pretraining:
+        return None
+    file = out / f"{one.name}.start.h5"
+    if not file.exists():
+        request = PretrainRequest(
+            disease=one.disease,
+            images=images,
+            recipe=one.recipe,
+            out=file,
+            epochs=1 if laptop else one.pretraining,
+            laptop=laptop,
+            probe=images,
+            manifest=manifest,
+        )
+        done = pretrain(request, settings, watch)
+        if done.before is not None and done.after is not None:
+            watch.log(
+                "AUC of a linear probe on its features: "
+                f"{_auc(done.before)} at random, {_auc(done.after)} now."
+            )
+    return file
+
+
+def _auc(found: Probe) -> str:
+    return "undefined" if found.auc.value is None else f"{found.auc.value:.3f}"
+
+
+def beside(
+    one: Shipped, data: Path, out: Path, settings: Settings, watch: Watch
+) -> Comparison | None:
+    """An artifact that is not tracked, beside the one that ships for its disease; None without.
+
+    Both are measured on the images of the data set's declared validation split.
+
+    Raises:
+        DataRefused: the data set declares no such split.
+    """
+    ships, made = Registry(settings.models_dir), home(one, out)
+    versions = ships.versions(one.disease)
+    if not versions:
+        return None
+    folders = (
+        ships.folder(one.disease, versions[-1]),
+        made.folder(one.disease, made.versions(one.disease)[-1]),
+    )
+    a, b = (
+        evaluate(
+            open_artifact(folder), data / one.data, settings, split="val", progress=watch.files
+        )
+        for folder in folders
+    )
+    return compare_two(a, b, (a.card.training.recipe, b.card.training.recipe))
 
 
 def compare(card: Card, models: Path = PROJECT / "models") -> tuple[Compared, ...]:
@@ -124,8 +210,7 @@ def compare(card: Card, models: Path = PROJECT / "models") -> tuple[Compared, ..
     versions = registry.versions(card.disease)
     there = None
     if versions:
-        path = registry.folder(card.disease, versions[-1]) / "card.json"
-        there = Card.from_json(path.read_bytes())
+        there = registry.card(card.disease, versions[-1])
     return tuple(
         Compared(card.disease, name, _figure(there, name), _figure(card, name)) for name in FIGURES
     )

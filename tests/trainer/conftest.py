@@ -104,7 +104,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands write nowhere but below `home`."""
-    for name in ("registry", "models", "runs", "cache"):
+    monkeypatch.setenv("SIGHTLINE_TRAINER_REGISTRY", str(home / "registry"))
+    for name in ("models", "runs", "cache"):
         monkeypatch.setenv(f"SIGHTLINE_TRAINER_{name.upper()}_DIR", str(home / name))
 
 

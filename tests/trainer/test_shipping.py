@@ -1,19 +1,20 @@
-"""What ships and how it is made: the list is whole, and one artifact is made again, in small."""
+"""What ships and how it is made: the list is whole, and two artifacts are made again, in small."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from diagnosis.artifacts import Registry
 from diagnosis.catalogue import catalogue
-from tests.trainer.conftest import train_eagerly
+from tests.trainer.conftest import MakeImages, train_eagerly
 from trainer.cli import app
 from trainer.recipes import load
 from trainer.run import Watch
 from trainer.settings import PROJECT, Settings
-from trainer.shipping import FACTS, compare, make, shipped
+from trainer.shipping import FACTS, Shipped, beside, compare, home, make, shipped
 
 pytestmark = [
     pytest.mark.xdist_group("trainer-shipping"),
@@ -22,7 +23,7 @@ pytestmark = [
 
 
 def test_what_ships_is_what_the_list_makes() -> None:
-    listed = {one.disease for one in shipped()}
+    listed = {one.disease for one in shipped() if not one.bundled}
     assert listed == set(Registry(PROJECT / "models").diseases())
     for one in shipped():
         assert (FACTS / one.about).is_file()
@@ -34,40 +35,45 @@ def test_the_shipped_artifacts_are_small_enough_to_be_tracked() -> None:
     assert sum(path.stat().st_size for path in files) <= 20_000_000
 
 
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """28-pixel photographs in five grades, in the layout of the published file."""
-    root = tmp_path_factory.mktemp("all")
-    (root / "medmnist").mkdir()
-    random = np.random.default_rng(1)
-    arrays = {}
-    for split, count in (("train", 40), ("val", 20)):
-        grades = np.arange(count) % 5
-        images = random.integers(0, 60, (count, 28, 28, 3)) + 30 * grades[:, None, None, None]
-        arrays[f"{split}_images"] = images.astype(np.uint8)
-        arrays[f"{split}_labels"] = grades[:, None].astype(np.uint8)
-    np.savez(root / "medmnist/retinamnist.npz", **arrays)
-    return root
-
-
-def test_an_artifact_is_made_again_and_compared_with_its_card(
-    photographs: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_artifacts_are_made_again_and_compared(
+    make_images: MakeImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A compact one, and one for the bundle from a self-supervised start on the same images."""
     train_eagerly(monkeypatch)
-    settings = Settings(
-        models_dir=tmp_path / "models", cache_dir=tmp_path / "cache", weights=weights_file
+    data, out = tmp_path / "data", tmp_path / "out"
+    counts = {"train/NORMAL": 24, "train/PNEUMONIA": 24, "val/NORMAL": 16, "val/PNEUMONIA": 16}
+    make_images(data / "films", counts)
+    random = np.random.default_rng(1)
+    (data / "photographs").mkdir()
+    for number in range(20):
+        pixels = random.integers(0, 256, (28, 28, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(data / f"photographs/{number}.png")
+    # What this run makes is what ships.
+    settings = Settings(models_dir=out / "registry", cache_dir=tmp_path / "cache")
+    said: list[str] = []
+    watch = Watch(log=said.append)
+    compact = Shipped(
+        disease="chest_xray_pneumonia", data="films", about="kermany_2018.toml", recipe="cnn5"
     )
-    (one,) = shipped(["diabetic_retinopathy"])
-    card = make(one, photographs, tmp_path / "out", settings, Watch(), laptop=True)
-    assert card.disease == "diabetic_retinopathy"
+    card = make(compact, data, out, settings, watch, laptop=True)
     assert card.half_precision_storage is not None
     assert card.gate is not None
-    again = make(one, photographs, tmp_path / "out", settings, Watch(), laptop=True)
-    assert again.created_at == card.created_at
-    rows = {row.figure: row for row in compare(card)}
+    assert make(compact, data, out, settings, watch, laptop=True).created_at == card.created_at
+    rows = {row.figure: row for row in compare(card, out / "registry")}
     assert set(rows) == {"auc", "balanced_accuracy", "accuracy", "ece"}
     assert rows["auc"].made is not None
-    assert rows["auc"].shipped is not None
+    assert rows["auc"].made == rows["auc"].shipped
+
+    large = compact.model_copy(update={"bundled": True, "pretraining": 3})
+    assert make(large, data, out, settings, watch, laptop=True).version == "2"
+    assert any("linear probe" in sentence for sentence in said)
+    assert home(compact, out).versions(compact.disease) == ("1",)
+    assert home(large, out).versions(compact.disease) == ("2",)
+    assert (out / "chest_xray_pneumonia-cnn5.start.h5").is_file()
+    found = beside(large, data, out, settings, watch)
+    assert found is not None
+    assert found.images == 32
+    assert (found.a.card.version, found.b.card.version) == ("1", "2")
 
 
 def test_missing_data_and_diseases_are_said(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """The command that makes the artifacts that ship."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from diagnosis import WARNING
 from trainer.commands import number, read_settings, refusing, shown, told
+from trainer.commands.tables import show_comparison
 from trainer.refusals import TrainerRefused
+
+if TYPE_CHECKING:
+    from trainer.compare import Comparison
 
 
 @refusing
@@ -18,7 +22,8 @@ def train_all(
         typer.Option("--data", help="Folder of all data sets."),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="A disease; may stand several times.")
+        list[str] | None,
+        typer.Option("--only", help="A disease, or DISEASE-RECIPE; may stand several times."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -29,7 +34,7 @@ def train_all(
     """Make the artifacts that ship once more, and print their figures beside the cards'."""
     from trainer.progress import Bars
     from trainer.run import Watch
-    from trainer.shipping import compare, make, shipped
+    from trainer.shipping import beside, compare, make, shipped
 
     settings = read_settings()
     folder = data or settings.data
@@ -37,12 +42,19 @@ def train_all(
         raise TrainerRefused("Name the folder of all data sets with --data, or set SIGHTLINE_DATA.")
     target = out or settings.runs_dir / "train-all"
     table = Table("disease", "figure", "card", "made now", title="Validation images")
+    comparisons: list[Comparison] = []
     bars = Bars(told)
     with bars.shown():
         for one in shipped(tuple(only or ())):
-            told.print(f"{one.disease}: {one.recipe}", highlight=False)
+            told.print(f"{one.name}: {one.recipe}", highlight=False)
             watch = Watch(log=bars.log, files=bars.files, callbacks=bars.callbacks)
-            for row in compare(make(one, folder, target, settings, watch, laptop=laptop)):
-                table.add_row(row.disease, row.figure, number(row.shipped), number(row.made))
+            card = make(one, folder, target, settings, watch, laptop=laptop)
+            for row in compare(card):
+                table.add_row(one.name, row.figure, number(row.shipped), number(row.made))
+            if one.bundled:
+                found = beside(one, folder, target, settings, watch)
+                comparisons += [found] if found else []
     shown.print(table)
+    for found in comparisons:
+        show_comparison(found.as_json(), shown)
     shown.print(WARNING)

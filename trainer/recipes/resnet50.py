@@ -5,7 +5,7 @@ film positive: it gets its own `preprocess_input`, its batch norms stay in infer
 unfrozen, layers with random weights are never frozen, and no film is mirrored. Expected with
 ImageNet weights: near what ResNet-50 reaches elsewhere (MedMNIST: AUC .962 on the official chest
 test at 224 px); not measured here. Without --weights all layers are trained, from random weights
-or from those of `trainer pretrain` (--start): slow on a CPU, therefore 160 px, and seldom better
+or from those of `trainer pretrain` (--start): slow on a CPU, therefore 128 px, and seldom better
 than `small_residual` on a few thousand images.
 
     .venv/bin/trainer train chest_xray_pneumonia --data DATA --recipe resnet50 --weights imagenet
@@ -37,7 +37,7 @@ def recipe(disease: Disease, laptop: bool) -> Recipe:
     """For any disease, with every augmentation that the catalogue allows it."""
     return Recipe(
         name="resnet50",
-        preprocessing=RESNET50.preprocessing(disease, 48 if laptop else 160),
+        preprocessing=RESNET50.preprocessing(disease, 48 if laptop else 128),
         build=build,
         phases=phases(laptop, UNFROZEN),
         augmentations=disease.augmentations,
