@@ -21,6 +21,10 @@ SightlineError
 │   ├── UnknownPrediction             unknown-prediction
 │   ├── NoHeatmap                     no-heatmap (of this reading, or of this class)
 │   ├── VersionGone                   version-gone (the artifact that answered is not there)
+│   ├── NotSignedIn                   not-signed-in (401: nobody is asking)
+│   ├── Forbidden                     forbidden (403: another role is needed)
+│   ├── ReauthenticationNeeded        reauthentication-needed (403: the password once more)
+│   ├── ForgedRequest                 forged-request (403: not sent from one of our pages)
 │   ├── NoSuchResource                not-found
 │   └── MethodNotAllowed              method-not-allowed
 ├── ModelUnavailable                  no-live-model (409: somebody has to act)
@@ -261,6 +265,46 @@ class VersionGone(InputRefused):
         " is not in the registry any more or did not pass its checks."
     )
     default_remedy = "Send the image again: the reading by the model of today has its own heatmaps."
+
+
+class NotSignedIn(InputRefused):
+    """Nobody is asking: no identity came, or one that is not the door's, or an old one."""
+
+    code = "not-signed-in"
+    status = 401
+    title = "You are not signed in"
+    default_detail = "This needs somebody who is signed in, or an API key."
+    default_remedy = "Sign in; a program sends its key as `Authorization: Bearer KEY`."
+
+
+class Forbidden(InputRefused):
+    """Somebody is asking who holds none of the roles that may."""
+
+    code = "forbidden"
+    status = 403
+    title = "This is not open to you"
+    default_detail = "None of your roles may do this."
+    default_remedy = "Ask whoever administers Sightline for the role, if you should have it."
+
+
+class ReauthenticationNeeded(InputRefused):
+    """What changes users or models asks for a password that was given moments ago."""
+
+    code = "reauthentication-needed"
+    status = 403
+    title = "Give your password once more"
+    default_detail = "This changes what others rely on, so it asks for your password once more."
+    default_remedy = "Confirm your password within two minutes before it; an API key cannot."
+
+
+class ForgedRequest(InputRefused):
+    """A request with a session's cookie that none of our pages sent."""
+
+    code = "forged-request"
+    status = 403
+    title = "This was not sent from one of our pages"
+    default_detail = "The request does not carry what our own pages send, and was not carried out."
+    default_remedy = "Open the page here again and send it from there."
 
 
 class NoSuchResource(InputRefused):

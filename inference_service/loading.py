@@ -13,13 +13,13 @@ from diagnosis.artifacts import (
     VerifiedArtifact,
     check_against,
     open_artifact,
-    read_public_key,
 )
 from diagnosis.catalogue import Disease
 from diagnosis.errors import ArtifactRefused, ImageRefused
 from diagnosis.gate import OpenGate
 from diagnosis.images import CheckedImage, read_image
 from diagnosis.judgement import probabilities
+from diagnosis.keys import read_public_key
 from inference_service.engines import Engine, Precision, make_engine
 from inference_service.settings import Settings
 

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr
     """Where readings are stored: `unix:///path`, `redis://` or `rediss://`, with the password if
     there is one. It has no default, so that no reading lands in a Redis that happens to run."""
+    identity_key_file: Path
+    """Public key (PEM, Ed25519) of the gateway, which signs who is asking. It has no default:
+    without it nobody could be told from anybody."""
     registry: str = ".run/registry"
     """The registry, which says what version of each disease is live: a folder outside the
     checkout, as it changes, or `s3://BUCKET/PREFIX`."""

@@ -19,7 +19,6 @@ from diagnosis.artifacts import (
     Registry,
     VerifiedArtifact,
     open_artifact,
-    read_private_key,
     sign,
 )
 from diagnosis.artifacts.artifact import CARD_NAME
@@ -29,6 +28,7 @@ from diagnosis.artifacts.signature import SIGNATURE_NAME
 from diagnosis.contracts import now
 from diagnosis.images import read_image
 from diagnosis.judgement import probabilities
+from diagnosis.keys import read_private_key
 from trainer import report
 from trainer.candidate import file_record
 from trainer.engine import Network, compile_ir, keras_network, load_keras

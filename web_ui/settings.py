@@ -20,6 +20,10 @@ class Settings(BaseSettings):
     """Unix socket of inference_service; goes before `api_url`."""
     api_url: str | None = None
     """Address of inference_service without a path, where it is not on a socket."""
+    identity_key_file: Path
+    """Public key (PEM, Ed25519) of the gateway, which signs who is asking."""
+    identity_socket: Path
+    """Unix socket of the gateway's identity service: accounts, keys and the audit trail."""
     connect_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
     """How long to wait for a connection to inference_service."""
     answer_seconds: Annotated[float, Field(gt=0, le=300)] = 35.0

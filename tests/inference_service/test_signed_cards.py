@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from diagnosis.artifacts import make_key, read_private_key, sign
+from diagnosis.artifacts import sign
 from diagnosis.errors import KeyRefused
+from diagnosis.keys import make_key, read_private_key
 from inference_service.settings import Settings
 from tests.fixtures.live_service import DISEASE, Live, Start
 from tests.inference_service.pictures import BRIGHT

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.fixtures.chromium import chromium
+from tests.fixtures.identity import PUBLIC_KEY_FILE
 from tests.web_ui.stand_in import StandIn
 from web_ui.app import create_app
 from web_ui.settings import PACKAGE, Settings
@@ -37,6 +38,8 @@ def settings(built_assets: Path) -> Settings:
     """Settings with a short history page and a small upload limit."""
     return Settings(
         api_url="http://inference_service",
+        identity_key_file=PUBLIC_KEY_FILE,
+        identity_socket=Path("/nonexistent/identity.sock"),
         static_dir=built_assets,
         page_size=3,
         max_upload_bytes=300_000,

@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from diagnosis import WARNING
-from diagnosis.artifacts import Registry, make_key, read_public_key
+from diagnosis.artifacts import Registry
 from diagnosis.catalogue import disease as disease_of
+from diagnosis.keys import make_key, read_public_key
 from trainer.commands import (
     AsJson,
     DiseaseName,

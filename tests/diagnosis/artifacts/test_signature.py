@@ -9,13 +9,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from diagnosis.artifacts import (
     Registry,
-    make_key,
     open_artifact,
-    read_private_key,
-    read_public_key,
     sign,
 )
 from diagnosis.errors import KeyRefused, SignatureRefused
+from diagnosis.keys import make_key, read_private_key, read_public_key
 from tests.fixtures.artifacts import change_card, variant
 
 CHEST = "chest_xray_pneumonia"
