@@ -19,6 +19,7 @@ SightlineError
 │   │   └── MissingImage              missing-image
 │   ├── UnknownDisease                unknown-disease
 │   ├── UnknownPrediction             unknown-prediction
+│   ├── UnknownVersion                unknown-version (of a disease's model)
 │   ├── NoHeatmap                     no-heatmap (of this reading, or of this class)
 │   ├── VersionGone                   version-gone (the artifact that answered is not there)
 │   ├── NotSignedIn                   not-signed-in (401: nobody is asking)
@@ -42,6 +43,7 @@ SightlineError
 │   ├── SignatureRefused              signature-refused (a key is asked for)
 │   └── FormatRefused                 format-refused (.h5, SavedModel, pickle)
 ├── RegistryError                     registry-error
+│   ├── NoEarlierVersion              no-earlier-version (nothing to roll back to)
 │   └── PromotionRefused              promotion-refused (sensitivity would be lower)
 └── KeyRefused                        key-refused
 
@@ -242,6 +244,16 @@ class UnknownPrediction(InputRefused):
     title = "There is no such reading"
     default_detail = "There is no reading under this address; it may have been deleted."
     default_remedy = "The history lists the readings that are kept."
+
+
+class UnknownVersion(InputRefused):
+    """The registry has no such version of the disease's model."""
+
+    code = "unknown-version"
+    status = 404
+    title = "There is no such version"
+    default_detail = "The registry has no such version of this disease's model."
+    default_remedy = "GET /api/v1/diseases/{disease}/versions lists them."
 
 
 class NoHeatmap(InputRefused):
@@ -458,9 +470,19 @@ class KeyRefused(SightlineError):
     default_remedy = "`trainer make-key` makes a private key and prints the public one."
 
 
+class NoEarlierVersion(RegistryError):
+    """No other version was live before, so there is nothing to return to."""
+
+    code = "no-earlier-version"
+    status = 409
+    title = "There is nothing to roll back to"
+    default_detail = "No earlier version of this disease was live."
+
+
 class PromotionRefused(RegistryError):
     """The version would catch fewer of the ill than the one that is live."""
 
     code = "promotion-refused"
+    status = 409
     title = "The version would lower sensitivity"
     default_remedy = "Who accepts that says so: --acknowledge-lower-sensitivity NAME."

@@ -1,6 +1,7 @@
 """Where the images of readings are kept: checked, de-identified bytes under their digest."""
 
 import fcntl
+import hashlib
 import os
 import re
 import tempfile
@@ -17,11 +18,25 @@ from diagnosis.errors import StoreUnavailable
 #: Seconds since the epoch.
 Clock = Callable[[], float]
 
+#: The unit that everybody is of until there are more.
+FIRST_UNIT = "default"
+
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _HEX = re.compile(r"[0-9a-f]{64}")
 #: A write takes well under a second; a temporary file this old belongs to a dead process.
 _ABANDONED_AFTER = 3600.0
 _INCOMING = "incoming"
+
+
+def kept_as(unit: str, digest: str) -> str:
+    """The name that a unit's readings keep an image under.
+
+    Each unit keeps its own copy, so that deleting one unit's reading never takes another's image.
+    The first unit's name is the image's own digest, as it was before there were more.
+    """
+    if unit == FIRST_UNIT:
+        return digest
+    return f"sha256:{hashlib.sha256(f'{unit}/{digest}'.encode()).hexdigest()}"
 
 
 class ImageStore(Protocol):

@@ -1,16 +1,21 @@
 """The web application: `uvicorn --factory inference_service.app:create_app`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import Route
 
+from diagnosis.access import Access
 from diagnosis.asgi import HeadAsGet
+from diagnosis.errors import SightlineError
+from diagnosis.keys import read_public_key
 from diagnosis.results import ResultStore
-from diagnosis.telemetry import RequestTelemetry, configure_logging
+from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
+from inference_service.access import TABLE
 from inference_service.openapi import describe
-from inference_service.problems import Guard, install_handlers
-from inference_service.routes import diseases, examinations, health, predictions
+from inference_service.problems import Guard, install_handlers, refusal
+from inference_service.routes import diseases, examinations, health, predictions, versions
 from inference_service.service import Service
 from inference_service.settings import Settings
 
@@ -25,6 +30,7 @@ def create_app(settings: Settings | None = None, *, results: ResultStore | None 
     if settings is None:
         settings = Settings()  # the environment has what has no default
         configure_logging(settings.log_level)
+    key = read_public_key(settings.identity_key_file)
     service = Service(settings, results)
 
     @asynccontextmanager
@@ -46,13 +52,31 @@ def create_app(settings: Settings | None = None, *, results: ResultStore | None 
         redirect_slashes=False,
     )
     app.state.service = service
-    routers = (diseases.router, examinations.router, predictions.router, health.router)
+    routers = (
+        diseases.router,
+        versions.router,
+        examinations.router,
+        predictions.router,
+        health.router,
+    )
     for router in routers:
         app.include_router(router)
-    install_handlers(app, service.metrics, [one for router in routers for one in router.routes])
+    routes = routes_of(app, routers)
+    install_handlers(app, service.metrics, routes)
     describe(app)
+
+    def refuse(scope: Scope, error: SightlineError) -> AsgiApp:
+        return refusal(scope, error, service.metrics)
+
+    app.add_middleware(Access, table=TABLE, routes=routes, key=key, refuse=refuse)
     # The last one added is the outermost: it sees the answers of the guard too.
     app.add_middleware(Guard, metrics=service.metrics)
     app.add_middleware(RequestTelemetry, metrics=service.metrics)
     app.add_middleware(HeadAsGet)
     return app
+
+
+def routes_of(app: FastAPI, routers: Sequence[APIRouter]) -> list[Route]:
+    """Every route: the application's own, and those of the routers that it includes."""
+    found = [*app.routes, *(one for router in routers for one in router.routes)]
+    return [one for one in found if isinstance(one, Route)]

@@ -10,7 +10,18 @@ from inference_service.problems import MEDIA_TYPE
 DESCRIPTION = f"""A second reader for medical images. {WARNING}
 
 Send an image to `POST /api/v1/diseases/{{disease}}/predictions`; the answer is stored and can be
-read again. Errors are RFC 9457 problems with a stable `code`, a sentence and what to do."""
+read again. A program sends an API key with every request, as `Authorization: Bearer KEY`; the
+readings that it sees are those of its unit. Errors are RFC 9457 problems with a stable `code`, a
+sentence and what to do."""
+
+
+_KEYS = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key (`slk_…`), made on the page of your account.",
+    }
+}
 
 
 def describe(app: FastAPI) -> None:
@@ -21,6 +32,8 @@ def describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = framework()
             schema["info"]["description"] = DESCRIPTION
+            schema["components"]["securitySchemes"] = _KEYS
+            schema["security"] = [{"key": []}]
             for path in schema["paths"].values():
                 for operation in path.values():
                     _as_problems(operation["responses"])

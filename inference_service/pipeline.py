@@ -14,7 +14,7 @@ import numpy as np
 
 from diagnosis.contracts import OperatingPointName, Prediction, SuggestionList
 from diagnosis.errors import Overloaded, StoreUnavailable
-from diagnosis.image_store import ImageStore
+from diagnosis.image_store import ImageStore, kept_as
 from diagnosis.images import read_image
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import Metrics
@@ -221,11 +221,12 @@ class Pipeline:
         if found is None:
             return False
         digest = found.image.digest
-        async with self._lock(digest):
+        name = kept_as(unit, digest)
+        async with self._lock(name):
             if await self._results.delete(unit, prediction_id) is None:
                 return False
             if not await self._results.keeps_image(unit, digest):
-                await asyncio.to_thread(self._images.delete, digest)
+                await asyncio.to_thread(self._images.delete, name)
         return True
 
     def _work(self, ask: "_Ask", waited: float) -> tuple[Prediction, bytes]:
@@ -267,10 +268,10 @@ class Pipeline:
         `store` in the timings is the image's part: a reading cannot hold how long it took to
         store itself. The metric has both.
         """
-        digest = prediction.image.digest
+        name = kept_as(prediction.unit, prediction.image.digest)
         began = time.perf_counter()
-        async with self._lock(digest):
-            new = await asyncio.to_thread(self._images.put, digest, image)
+        async with self._lock(name):
+            new = await asyncio.to_thread(self._images.put, name, image)
             stored = round((time.perf_counter() - began) * 1000, 3)
             prediction = prediction.model_copy(
                 update={"timings_ms": {**prediction.timings_ms, "store": stored}}
@@ -280,17 +281,17 @@ class Pipeline:
             except BaseException:
                 if new:
                     with suppress(StoreUnavailable):
-                        await asyncio.to_thread(self._images.delete, digest)
+                        await asyncio.to_thread(self._images.delete, name)
                 raise
         self._metrics.step_seconds.labels(prediction.disease, "store").observe(
             time.perf_counter() - began
         )
         return prediction
 
-    def _lock(self, digest: str) -> asyncio.Lock:
+    def _lock(self, name: str) -> asyncio.Lock:
         """One lock an image: a reading of it is not added while another's deletion looks whether
         any is left."""
-        return self._locks.setdefault(digest, asyncio.Lock())
+        return self._locks.setdefault(name, asyncio.Lock())
 
 
 @dataclass(frozen=True, slots=True)

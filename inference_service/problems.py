@@ -18,11 +18,14 @@ from starlette.routing import BaseRoute, Route
 
 from diagnosis.contracts import FieldError, Problem
 from diagnosis.errors import (
+    Forbidden,
+    ForgedRequest,
     InputRefused,
     InvalidRequest,
     MethodNotAllowed,
     MissingImage,
     NoSuchResource,
+    NotSignedIn,
     SightlineError,
 )
 from diagnosis.telemetry import AsgiApp, Message, Metrics, Receive, Scope, Send
@@ -70,6 +73,23 @@ def problem_response(
     return answer
 
 
+def refusal(
+    scope: Scope,
+    error: SightlineError,
+    metrics: Metrics,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer to a refused request, counted and, where that is of use, logged."""
+    request_id = scope.get("state", {}).get("request_id")
+    metrics.refusals.labels(error.code).inc()
+    if not isinstance(error, InputRefused) or error.cause is not None:
+        log.warning("refused", code=error.code, cause=error.cause, request_id=request_id)
+    answer = problem_response(error, request_id, headers)
+    if isinstance(error, NotSignedIn):
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="sightline"'
+    return answer
+
+
 def install_handlers(app: FastAPI, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
     """Turn what endpoints raise, and what the framework raises for them, into problems.
 
@@ -83,11 +103,7 @@ def install_handlers(app: FastAPI, metrics: Metrics, routes: Sequence[BaseRoute]
     def answer(
         request: Request, error: SightlineError, headers: Mapping[str, str] | None = None
     ) -> Response:
-        request_id = request.scope.get("state", {}).get("request_id")
-        metrics.refusals.labels(error.code).inc()
-        if not isinstance(error, InputRefused) or error.cause is not None:
-            log.warning("refused", code=error.code, cause=error.cause, request_id=request_id)
-        return problem_response(error, request_id, headers)
+        return refusal(request.scope, error, metrics, headers)
 
     async def on_sightline(request: Request, error: Exception) -> Response:
         assert isinstance(error, SightlineError)
@@ -165,9 +181,14 @@ class Guard:
 
 
 def documented(*errors: type[SightlineError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may raise these; every route may also fail with 500."""
+    """The `responses` of a route that may raise these.
+
+    Every route may also refuse who is asking, and fail with 500.
+    """
     by_status: dict[int, list[type[SightlineError]]] = {}
-    everything: tuple[type[SightlineError], ...] = (*errors, SightlineError)
+    everything: dict[type[SightlineError], None] = dict.fromkeys(
+        (*errors, NotSignedIn, Forbidden, ForgedRequest, SightlineError)
+    )
     for error in everything:
         by_status.setdefault(error.status, []).append(error)
     return {

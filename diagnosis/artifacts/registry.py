@@ -18,7 +18,7 @@ from diagnosis.artifacts.promotion import check_promotion
 from diagnosis.artifacts.state import RegistryState, changed, event, make_live
 from diagnosis.artifacts.storage import DISEASE, STATE, VERSION, Folder, Storage
 from diagnosis.artifacts.version import check_place, contents, names
-from diagnosis.errors import ArtifactRefused, RegistryError, SightlineError
+from diagnosis.errors import ArtifactRefused, NoEarlierVersion, RegistryError, SightlineError
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,14 @@ class Registry:
 
         Raises:
             ArtifactRefused: that version does not pass its checks; the live version stays.
-            RegistryError: no other version was live before, or it is retired.
+            NoEarlierVersion: no other version was live before, or it is retired.
+            RegistryError: the disease has no version.
         """
 
         def change(state: RegistryState) -> RegistryState:
             earlier = [one for one in state.lineage() if one != state.live]
             if not earlier:
-                raise RegistryError(f"No earlier version of {disease} was live.")
+                raise NoEarlierVersion(f"No earlier version of {disease} was live.")
             self._verify(disease, earlier[-1])
             return make_live(state, earlier[-1], "rollback")
 

@@ -22,15 +22,13 @@ from diagnosis.errors import (
     UnknownPrediction,
     VersionGone,
 )
+from diagnosis.image_store import kept_as
 from diagnosis.results import MAX_PAGE
+from inference_service.access import Asking
 from inference_service.explaining import chosen_class, tag
 from inference_service.problems import FieldRefused, documented
 from inference_service.service import Service, ServiceDependency
 from inference_service.uploads import REQUEST_BODY, Upload, read_upload, text_field
-
-#: Who sees and makes readings, until somebody at the door says who is asking.
-UNIT = "default"
-CREATED_BY = "anonymous"
 
 LONGEST_REFERENCE = 200
 
@@ -65,7 +63,11 @@ router = APIRouter(prefix="/api/v1", tags=["predictions"])
     },
 )
 async def create_prediction(
-    disease: str, request: Request, response: Response, service: ServiceDependency
+    disease: str,
+    request: Request,
+    response: Response,
+    asking: Asking,
+    service: ServiceDependency,
 ) -> Prediction:
     """Read one image. When this answers, the reading and its image are stored.
 
@@ -83,11 +85,11 @@ async def create_prediction(
             disease,
             upload.image,
             operating_point=_operating_point(upload),
-            unit=UNIT,
-            created_by=CREATED_BY,
+            unit=asking.unit,
+            created_by=asking.sub,
             patient_reference=None
             if reference is None
-            else service.references.hashed(reference, UNIT),
+            else service.references.hashed(reference, asking.unit),
         )
     response.headers["Location"] = f"/api/v1/predictions/{prediction.id}"
     return prediction
@@ -99,6 +101,7 @@ async def create_prediction(
     responses=documented(InvalidRequest, StoreUnavailable),
 )
 async def list_predictions(
+    asking: Asking,
     service: ServiceDependency,
     disease: Annotated[Slug | None, Query(description="Only of this disease.")] = None,
     class_id: Annotated[
@@ -113,9 +116,9 @@ async def list_predictions(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
 ) -> PredictionPage:
-    """The readings that are kept, newest first."""
+    """The readings of the own unit that are kept, newest first."""
     items, next_cursor = await service.results.list(
-        UNIT, disease=disease, class_id=class_id, cursor=cursor, limit=limit
+        asking.unit, disease=disease, class_id=class_id, cursor=cursor, limit=limit
     )
     return PredictionPage(items=items, next_cursor=next_cursor)
 
@@ -125,9 +128,11 @@ async def list_predictions(
     operation_id="getPrediction",
     responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable),
 )
-async def get_prediction(prediction_id: UUID, service: ServiceDependency) -> Prediction:
-    """One reading."""
-    prediction = await service.results.get(UNIT, prediction_id)
+async def get_prediction(
+    prediction_id: UUID, asking: Asking, service: ServiceDependency
+) -> Prediction:
+    """One reading of the own unit."""
+    prediction = await service.results.get(asking.unit, prediction_id)
     if prediction is None:
         raise UnknownPrediction
     return prediction
@@ -148,9 +153,11 @@ async def get_prediction(prediction_id: UUID, service: ServiceDependency) -> Pre
         **documented(UnknownPrediction, NoSuchResource, InvalidRequest, StoreUnavailable),
     },
 )
-async def get_prediction_image(prediction_id: UUID, service: ServiceDependency) -> Response:
+async def get_prediction_image(
+    prediction_id: UUID, asking: Asking, service: ServiceDependency
+) -> Response:
     """The image of a reading, as long as it is kept."""
-    prediction = await get_prediction(prediction_id, service)
+    prediction = await get_prediction(prediction_id, asking, service)
     return Response(await kept_image(prediction, service), media_type=prediction.image.media_type)
 
 
@@ -196,6 +203,7 @@ async def get_prediction_image(prediction_id: UUID, service: ServiceDependency) 
 async def get_prediction_heatmap(
     prediction_id: UUID,
     request: Request,
+    asking: Asking,
     service: ServiceDependency,
     class_id: Annotated[
         Slug | None,
@@ -207,7 +215,7 @@ async def get_prediction_heatmap(
     ] = None,
 ) -> Response:
     """Where the model looked, made again from the kept image by the model that read it."""
-    prediction = await get_prediction(prediction_id, service)
+    prediction = await get_prediction(prediction_id, asking, service)
     name = chosen_class(prediction, class_id)
     image = await kept_image(prediction, service)
     # Kept by the browser that asked, and asked for again each time: a deleted reading has none.
@@ -226,7 +234,8 @@ async def kept_image(prediction: Prediction, service: Service) -> bytes:
     Raises:
         NoSuchResource: it is not kept any more.
     """
-    data = await asyncio.to_thread(service.images.get, prediction.image.digest)
+    name = kept_as(prediction.unit, prediction.image.digest)
+    data = await asyncio.to_thread(service.images.get, name)
     if data is None:
         raise NoSuchResource(
             "The image of this reading is not kept any more;"
@@ -242,9 +251,11 @@ async def kept_image(prediction: Prediction, service: Service) -> bytes:
     operation_id="deletePrediction",
     responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable),
 )
-async def delete_prediction(prediction_id: UUID, service: ServiceDependency) -> None:
+async def delete_prediction(
+    prediction_id: UUID, asking: Asking, service: ServiceDependency
+) -> None:
     """Delete a reading, and its image unless another reading is of the same image."""
-    if not await service.pipeline.delete(UNIT, prediction_id):
+    if not await service.pipeline.delete(asking.unit, prediction_id):
         raise UnknownPrediction
 
 

@@ -1,0 +1,153 @@
+"""The versions of a disease's model: which there are and which is live, and changing that."""
+
+import asyncio
+from typing import Annotated, Literal
+
+import structlog
+from fastapi import APIRouter
+from pydantic import Field
+
+from diagnosis.artifacts.state import PersonName, RegistryState
+from diagnosis.contracts import Slug, Wire
+from diagnosis.errors import (
+    ArtifactRefused,
+    InvalidRequest,
+    ModelRefused,
+    NoEarlierVersion,
+    PromotionRefused,
+    ReauthenticationNeeded,
+    UnknownDisease,
+    UnknownVersion,
+)
+from inference_service.access import AskingAfresh
+from inference_service.problems import documented
+from inference_service.service import Service, ServiceDependency
+
+router = APIRouter(prefix="/api/v1/diseases/{disease}", tags=["versions"])
+
+log = structlog.get_logger("inference_service")
+
+
+class Version(Wire):
+    """A published version of a disease's model."""
+
+    version: str
+    role: Literal["live", "shadow", "retired", "published"]
+
+
+class VersionList(Wire):
+    """All versions of a disease's model, in their order."""
+
+    disease: Slug
+    live: str | None
+    """The version that answers; null where none does."""
+    items: tuple[Version, ...]
+
+
+class Promotion(Wire):
+    """What somebody says who makes a version live."""
+
+    acknowledged_by: Annotated[
+        PersonName | None,
+        Field(description="Who accepts that the version catches fewer of the ill; kept."),
+    ] = None
+
+
+@router.get(
+    "/versions",
+    operation_id="listVersions",
+    responses=documented(UnknownDisease),
+)
+async def list_versions(disease: str, service: ServiceDependency) -> VersionList:
+    """The versions of a disease's model, and which of them is live."""
+    service.models.disease(disease)
+    return await asyncio.to_thread(_listed, service, disease)
+
+
+@router.post(
+    "/versions/{version}/promotion",
+    operation_id="promoteVersion",
+    responses=documented(
+        UnknownDisease,
+        UnknownVersion,
+        PromotionRefused,
+        ModelRefused,
+        InvalidRequest,
+        ReauthenticationNeeded,
+    ),
+)
+async def promote_version(
+    disease: str,
+    version: str,
+    asking: AskingAfresh,
+    service: ServiceDependency,
+    promotion: Promotion | None = None,
+) -> VersionList:
+    """Make a version live, verified once more. The service takes it in within seconds.
+
+    It is refused where the version would catch fewer of the ill than the live one, unless
+    somebody accepts that by name. The password has to be given within two minutes before.
+    """
+    _known(service, disease, version)
+    acknowledged_by = promotion.acknowledged_by if promotion else None
+
+    def promote() -> RegistryState:
+        return service.registry.promote(disease, version, acknowledged_by)
+
+    try:
+        await asyncio.to_thread(promote)
+    except PromotionRefused as error:
+        raise PromotionRefused(
+            error.detail, remedy="Who accepts that is named in `acknowledged_by`."
+        ) from error
+    except ArtifactRefused as error:
+        raise _refused(error) from error
+    log.info("promoted", disease=disease, version=version, by=asking.sub)
+    return await asyncio.to_thread(_listed, service, disease)
+
+
+@router.post(
+    "/rollback",
+    operation_id="rollBack",
+    responses=documented(UnknownDisease, NoEarlierVersion, ModelRefused, ReauthenticationNeeded),
+)
+async def roll_back(disease: str, asking: AskingAfresh, service: ServiceDependency) -> VersionList:
+    """Return to the version that was live before. The password has to be given anew."""
+    service.models.disease(disease)
+    if not await asyncio.to_thread(service.registry.versions, disease):
+        raise NoEarlierVersion(f"There is no version of {disease} yet.")
+    try:
+        version = await asyncio.to_thread(service.registry.rollback, disease)
+    except ArtifactRefused as error:
+        raise _refused(error) from error
+    log.info("rolled back", disease=disease, version=version, by=asking.sub)
+    return await asyncio.to_thread(_listed, service, disease)
+
+
+def _known(service: Service, disease: str, version: str) -> None:
+    service.models.disease(disease)
+    if version not in service.registry.versions(disease):
+        raise UnknownVersion
+
+
+def _listed(service: Service, disease: str) -> VersionList:
+    state = service.registry.state(disease)
+    roles: dict[str, Literal["live", "shadow", "retired"]] = dict.fromkeys(state.retired, "retired")
+    if state.shadow:
+        roles[state.shadow] = "shadow"
+    if state.live:
+        roles[state.live] = "live"
+    return VersionList(
+        disease=disease,
+        live=state.live,
+        items=tuple(
+            Version(version=one, role=roles.get(one, "published"))
+            for one in service.registry.versions(disease)
+        ),
+    )
+
+
+def _refused(error: ArtifactRefused) -> ModelRefused:
+    return ModelRefused(
+        "This version did not pass its checks; the live version stays.", cause=error.cause
+    )
