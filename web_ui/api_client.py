@@ -27,6 +27,7 @@ from diagnosis.errors import (
     SightlineError,
     TemporarilyUnavailable,
 )
+from web_ui.caller import Caller
 from web_ui.settings import Settings
 
 #: The part's name in the multipart body; the name that the file had stays in the browser.
@@ -62,12 +63,23 @@ def _as_unavailable() -> Iterator[None]:
         raise ServiceUnavailable(cause=type(error).__name__) from error
 
 
-def error_of(status: int, body: bytes) -> SightlineError:
-    """The error that an answer of the API stands for.
+class RefusedElsewhere(InputRefused):
+    """A refusal by another service whose class lives there; what it says is passed on."""
+
+    def __init__(self, problem: Problem, after: str = "") -> None:
+        super().__init__(problem.detail, remedy=problem.remedy)
+        told = {"code": problem.code, "status": problem.status, "title": problem.title}
+        seconds = {"retry_after": int(after)} if after.isdecimal() else {}
+        vars(self).update(told | seconds)
+
+
+def error_of(status: int, body: bytes, after: str = "") -> SightlineError:
+    """The error that an answer of another service stands for.
 
     Args:
         status: HTTP status, 400 or above.
         body: ideally an RFC 9457 problem; anything else gives a general error.
+        after: the answer's `Retry-After` in seconds, where it had one.
     """
     try:
         problem = Problem.model_validate_json(body)
@@ -79,7 +91,9 @@ def error_of(status: int, body: bytes) -> SightlineError:
     known = {kind.code: kind for kind in _errors_by_code() if "code" in vars(kind)}
     kind = known.get(problem.code)
     if kind is None or kind.status != problem.status:
-        kind = InputRefused if status < 500 else TemporarilyUnavailable
+        if status < 500:
+            return RefusedElsewhere(problem, after)
+        kind = TemporarilyUnavailable
     return kind(problem.detail, remedy=problem.remedy)
 
 
@@ -112,35 +126,35 @@ class ApiClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def diseases(self, request_id: str) -> DiseaseList:
+    async def diseases(self, caller: Caller) -> DiseaseList:
         """The whole catalogue, in its order."""
-        return await self._model(DiseaseList, "GET", "/api/v1/diseases", request_id)
+        return await self._model(DiseaseList, "GET", "/api/v1/diseases", caller)
 
-    async def disease(self, request_id: str, disease: str) -> DiseaseView:
+    async def disease(self, caller: Caller, disease: str) -> DiseaseView:
         """One disease. Raises UnknownDisease."""
-        return await self._model(DiseaseView, "GET", f"/api/v1/diseases/{disease}", request_id)
+        return await self._model(DiseaseView, "GET", f"/api/v1/diseases/{disease}", caller)
 
-    async def read(self, request_id: str, disease: str, image: bytes) -> Prediction:
+    async def read(self, caller: Caller, disease: str, image: bytes) -> Prediction:
         """Have an image read.
 
         Raises the API's refusals: ImageRefused, ModelUnavailable, TemporarilyUnavailable.
         """
         path = f"/api/v1/diseases/{disease}/predictions"
-        return await self._model(Prediction, "POST", path, request_id, files=_form(image))
+        return await self._model(Prediction, "POST", path, caller, files=_form(image))
 
-    async def suggestions(self, request_id: str, image: bytes) -> SuggestionList:
+    async def suggestions(self, caller: Caller, image: bytes) -> SuggestionList:
         """What an image may be read for; nothing of it is kept. Raises ImageRefused."""
         path = "/api/v1/examinations/suggestions"
-        return await self._model(SuggestionList, "POST", path, request_id, files=_form(image))
+        return await self._model(SuggestionList, "POST", path, caller, files=_form(image))
 
-    async def reading(self, request_id: str, prediction: UUID) -> Prediction:
+    async def reading(self, caller: Caller, prediction: UUID) -> Prediction:
         """One prediction. Raises UnknownPrediction."""
         path = f"/api/v1/predictions/{prediction}"
-        return await self._model(Prediction, "GET", path, request_id)
+        return await self._model(Prediction, "GET", path, caller)
 
     async def readings(
         self,
-        request_id: str,
+        caller: Caller,
         *,
         limit: int,
         cursor: str | None = None,
@@ -151,45 +165,45 @@ class ApiClient:
         asked = {"cursor": cursor, "disease": disease, "class_id": class_id, "limit": str(limit)}
         params = {name: value for name, value in asked.items() if value}
         return await self._model(
-            PredictionPage, "GET", "/api/v1/predictions", request_id, params=params
+            PredictionPage, "GET", "/api/v1/predictions", caller, params=params
         )
 
-    async def delete(self, request_id: str, prediction: UUID) -> None:
+    async def delete(self, caller: Caller, prediction: UUID) -> None:
         """Delete a prediction and its image. Raises UnknownPrediction."""
-        await self._answer("DELETE", f"/api/v1/predictions/{prediction}", request_id)
+        await self._answer("DELETE", f"/api/v1/predictions/{prediction}", caller)
 
-    async def reading_image(self, request_id: str, prediction: UUID) -> StoredImage:
+    async def reading_image(self, caller: Caller, prediction: UUID) -> StoredImage:
         """The kept image of a prediction."""
-        return await self._image(f"/api/v1/predictions/{prediction}/image", request_id)
+        return await self._image(f"/api/v1/predictions/{prediction}/image", caller)
 
-    async def demo_image(self, request_id: str, disease: str, name: str) -> StoredImage:
+    async def demo_image(self, caller: Caller, disease: str, name: str) -> StoredImage:
         """A synthetic image of the disease's live artifact."""
-        return await self._image(f"/api/v1/diseases/{disease}/demo-images/{name}", request_id)
+        return await self._image(f"/api/v1/diseases/{disease}/demo-images/{name}", caller)
 
-    async def heatmap(self, request_id: str, prediction: UUID, class_id: str) -> StoredImage:
+    async def heatmap(self, caller: Caller, prediction: UUID, class_id: str) -> StoredImage:
         """Where the model found what speaks for a class, as a picture of the image's ratio."""
         path = f"/api/v1/predictions/{prediction}/heatmap"
-        return await self._image(path, request_id, params={"class": class_id})
+        return await self._image(path, caller, params={"class": class_id})
 
-    async def card(self, request_id: str, disease: str) -> dict[str, Any]:
+    async def card(self, caller: Caller, disease: str) -> dict[str, Any]:
         """The card of the disease's live artifact, as it stands in `card.json`.
 
         Raises UnknownDisease, ModelUnavailable.
         """
-        return await self._object(f"/api/v1/diseases/{disease}/card", request_id)
+        return await self._object(f"/api/v1/diseases/{disease}/card", caller)
 
-    async def openapi(self, request_id: str) -> dict[str, Any]:
+    async def openapi(self, caller: Caller) -> dict[str, Any]:
         """The API's own description."""
-        return await self._object("/api/v1/openapi.json", request_id)
+        return await self._object("/api/v1/openapi.json", caller)
 
     async def ping(self) -> None:
         """Whether the service is alive. Raises ServiceUnavailable."""
-        await self._answer("GET", "/healthz", "")
+        await self._answer("GET", "/healthz", None)
 
     async def _model(
-        self, model: type[Model], method: str, path: str, request_id: str, **options: Any
+        self, model: type[Model], method: str, path: str, caller: Caller, **options: Any
     ) -> Model:
-        answer = await self._answer(method, path, request_id, **options)
+        answer = await self._answer(method, path, caller, **options)
         try:
             return model.model_validate_json(answer.content)
         except ValidationError as error:
@@ -197,9 +211,9 @@ class ApiClient:
             fields = ", ".join(str(part["loc"]) for part in error.errors(include_input=False))
             raise SightlineError(cause=f"an answer breaks the contract at {fields}") from error
 
-    async def _object(self, path: str, request_id: str) -> dict[str, Any]:
+    async def _object(self, path: str, caller: Caller) -> dict[str, Any]:
         """A JSON object that has no wire model here."""
-        answer = await self._answer("GET", path, request_id)
+        answer = await self._answer("GET", path, caller)
         try:
             document = answer.json()
         except ValueError as error:
@@ -208,16 +222,16 @@ class ApiClient:
             raise ServiceUnavailable(cause=f"{path} is not an object")
         return document
 
-    async def _image(self, path: str, request_id: str, **options: Any) -> StoredImage:
-        answer = await self._answer("GET", path, request_id, **options)
+    async def _image(self, path: str, caller: Caller, **options: Any) -> StoredImage:
+        answer = await self._answer("GET", path, caller, **options)
         passed = ("content-type", "cache-control", "sightline-heatmap-maximum")
         headers = {name: answer.headers[name] for name in passed if name in answer.headers}
         return StoredImage(answer.content, headers)
 
     async def _answer(
-        self, method: str, path: str, request_id: str, **options: Any
+        self, method: str, path: str, caller: Caller | None, **options: Any
     ) -> httpx.Response:
-        headers = {"x-request-id": request_id} if request_id else {}
+        headers = {} if caller is None else caller.headers()
         with _as_unavailable():
             answer = await self._http.request(method, path, headers=headers, **options)
         if answer.status_code >= 400:

@@ -10,9 +10,12 @@ import structlog
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
+from diagnosis.access import Access
 from diagnosis.asgi import HeadAsGet
 from diagnosis.errors import InvalidRequest, MethodNotAllowed, NoSuchResource, SightlineError
+from diagnosis.keys import read_public_key
 from diagnosis.telemetry import (
     AsgiApp,
     Message,
@@ -23,12 +26,24 @@ from diagnosis.telemetry import (
     Send,
     configure_logging,
 )
-from web_ui import examinations, operations, pages, readings
+from web_ui import (
+    account,
+    audit_trail,
+    examinations,
+    operations,
+    pages,
+    people,
+    readings,
+    signing_in,
+)
+from web_ui.access import TABLE
+from web_ui.accounts import GatewayClient
 from web_ui.api_client import ApiClient
 from web_ui.bundle import Bundle
 from web_ui.context import Context
+from web_ui.forms import refuse_foreign_posts
 from web_ui.rendering import Renderer
-from web_ui.security import HEADERS, refuse_cross_site
+from web_ui.security import HEADERS
 from web_ui.settings import Settings
 
 _log = structlog.get_logger("web_ui")
@@ -51,13 +66,17 @@ class SecurityHeaders:
 
 
 def create_app(
-    settings: Settings | None = None, *, transport: httpx.AsyncBaseTransport | None = None
+    settings: Settings | None = None,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    gateway: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
     """The app.
 
     Args:
         settings: by default those of the environment.
         transport: another way to reach inference_service, see `ApiClient`.
+        gateway: another way to reach the identity service, see `GatewayClient`.
 
     Raises AssetsMissing when the page assets were not built.
     """
@@ -66,12 +85,20 @@ def create_app(
         configure_logging(settings.log_level)
     bundle = Bundle(settings.static_dir)
     metrics = Metrics("web_ui")
-    context = Context(settings, ApiClient(settings, transport), Renderer(bundle), metrics)
+    key = read_public_key(settings.identity_key_file)
+    context = Context(
+        settings,
+        ApiClient(settings, transport),
+        GatewayClient(settings, gateway),
+        Renderer(bundle),
+        metrics,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await context.api.close()
+        await context.gateway.close()
 
     app = FastAPI(
         title="Sightline pages",
@@ -79,15 +106,32 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(refuse_cross_site)],
+        dependencies=[Depends(refuse_foreign_posts)],
     )
     app.state.context = context
-    app.include_router(operations.router)
-    app.include_router(operations.static_router(settings.static_dir))
-    app.include_router(pages.router)
-    app.include_router(readings.router)
-    app.include_router(examinations.router)
+    routers = (
+        operations.router,
+        operations.static_router(settings.static_dir),
+        signing_in.router,
+        pages.router,
+        readings.router,
+        examinations.router,
+        account.router,
+        people.router,
+        audit_trail.router,
+    )
+    for router in routers:
+        app.include_router(router)
+    routes = [one for router in routers for one in router.routes if isinstance(one, Route)]
     _handle_errors(app, context)
+
+    def refuse(scope: Scope, error: SightlineError) -> AsgiApp:
+        context.note_refusal(error)
+        return context.render.problem(Request(scope), error)
+
+    app.add_middleware(
+        Access, table=TABLE, routes=routes, key=key, refuse=refuse, token_in_header=False
+    )
     app.add_middleware(RequestTelemetry, metrics=metrics)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(HeadAsGet)

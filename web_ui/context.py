@@ -1,11 +1,12 @@
 """What every route needs from the app and from the request, as typed dependencies."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
 from fastapi import Depends, Path, Request
+from fastapi.responses import HTMLResponse
 
 from diagnosis.errors import (
     NoSuchResource,
@@ -14,7 +15,9 @@ from diagnosis.errors import (
     UnknownPrediction,
 )
 from diagnosis.telemetry import Metrics
+from web_ui.accounts import GatewayClient
 from web_ui.api_client import ApiClient
+from web_ui.caller import Caller
 from web_ui.rendering import Renderer
 from web_ui.settings import Settings
 
@@ -30,8 +33,13 @@ class Context:
 
     settings: Settings
     api: ApiClient
+    gateway: GatewayClient
     render: Renderer
     metrics: Metrics
+
+    def page(self, caller: Caller, template: str, **values: Any) -> HTMLResponse:
+        """A page for somebody; see `Renderer.page`."""
+        return self.render.page(template, who=caller, **values)
 
     def note_refusal(self, error: SightlineError) -> None:
         """Count an error that is shown, and log it where it is not the reader's own."""
@@ -49,8 +57,8 @@ async def _context(request: Request) -> Context:
     return context
 
 
-async def _request_id(request: Request) -> str:
-    return str(request.scope.get("state", {}).get("request_id", ""))
+async def _caller(request: Request) -> Caller:
+    return Caller.of(request)
 
 
 # Only names that cannot change the address that the API is asked for are passed on.
@@ -81,7 +89,7 @@ def demo_name(name: str) -> str:
 
 
 In = Annotated[Context, Depends(_context)]
-RequestId = Annotated[str, Depends(_request_id)]
+Asking = Annotated[Caller, Depends(_caller)]
 DiseaseId = Annotated[str, Depends(_disease)]
 ReadingId = Annotated[UUID, Depends(_prediction)]
 DemoName = Annotated[str, Depends(_demo_name)]

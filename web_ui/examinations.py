@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from diagnosis.errors import SightlineError
-from web_ui.context import In, RequestId
+from web_ui.context import Asking, In
+from web_ui.forms import check_token
 from web_ui.pages import show_start
 from web_ui.uploads import receive_form
 
@@ -12,7 +13,7 @@ router = APIRouter()
 
 
 @router.post("/examinations")
-async def propose(request: Request, context: In, request_id: RequestId) -> Response:
+async def propose(request: Request, context: In, caller: Asking) -> Response:
     """The start page with the proposals on it; htmx takes the proposals alone from it.
 
     Nothing of the image is kept, so each proposal asks for the image again, unless the browser
@@ -20,13 +21,14 @@ async def propose(request: Request, context: In, request_id: RequestId) -> Respo
     """
     try:
         form = await receive_form(request, context.settings.max_upload_bytes, demos=False)
-        found = await context.api.suggestions(request_id, form.image or b"")
+        check_token(request, form.token)
+        found = await context.api.suggestions(caller, form.image or b"")
     except SightlineError as error:
         if "hx-request" in request.headers:
             raise
         context.note_refusal(error)
-        return await show_start(context, request_id, error=error)
-    return await show_start(context, request_id, proposals=found)
+        return await show_start(context, caller, error=error)
+    return await show_start(context, caller, proposals=found)
 
 
 @router.get("/examinations")

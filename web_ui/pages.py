@@ -9,8 +9,9 @@ from fastapi.responses import RedirectResponse
 from diagnosis.contracts import DiseaseView, SuggestionList
 from diagnosis.errors import InvalidRequest, SightlineError
 from web_ui.api_reference import operations
+from web_ui.caller import Caller
 from web_ui.card_view import CardView
-from web_ui.context import Context, DemoName, DiseaseId, In, RequestId
+from web_ui.context import Asking, Context, DemoName, DiseaseId, In
 from web_ui.rendering import retry
 from web_ui.views import DiseaseGroups, ProblemView, balanced_point, finding_of
 
@@ -21,21 +22,22 @@ _LONGEST_TRAIL = 50
 
 
 @router.get("/")
-async def start(context: In, request_id: RequestId) -> Response:
+async def start(context: In, caller: Asking) -> Response:
     """The diseases as cards, those that can be read first."""
-    return await show_start(context, request_id)
+    return await show_start(context, caller)
 
 
 async def show_start(
     context: Context,
-    request_id: str,
+    caller: Caller,
     *,
     proposals: SuggestionList | None = None,
     error: SightlineError | None = None,
 ) -> Response:
     """The start page; with proposals for an image, or with an error above the form for one."""
-    listed = await context.api.diseases(request_id)
-    return context.render.page(
+    listed = await context.api.diseases(caller)
+    return context.page(
+        caller,
         "start.html",
         status=error.status if error else 200,
         headers=retry(error) if error else None,
@@ -48,16 +50,17 @@ async def show_start(
 
 
 @router.get("/diseases/{disease}")
-async def disease_page(context: In, request_id: RequestId, disease: DiseaseId) -> Response:
+async def disease_page(context: In, caller: Asking, disease: DiseaseId) -> Response:
     """The reading form of a disease, and how good its model is."""
-    return show_disease(context, await context.api.disease(request_id, disease))
+    return show_disease(context, caller, await context.api.disease(caller, disease))
 
 
 def show_disease(
-    context: Context, disease: DiseaseView, error: SightlineError | None = None
+    context: Context, caller: Caller, disease: DiseaseView, error: SightlineError | None = None
 ) -> Response:
     """The page of a disease; with an error, under that error's status and above the form."""
-    return context.render.page(
+    return context.page(
+        caller,
         "disease.html",
         status=error.status if error else 200,
         headers=retry(error) if error else None,
@@ -71,26 +74,24 @@ def show_disease(
 
 
 @router.get("/diseases/{disease}/card")
-async def card_page(context: In, request_id: RequestId, disease: DiseaseId) -> Response:
+async def card_page(context: In, caller: Asking, disease: DiseaseId) -> Response:
     """The card of a disease's live model in plain words, with its figures drawn."""
-    described = await context.api.disease(request_id, disease)
-    card = CardView.of(await context.api.card(request_id, disease))
-    return context.render.page("card.html", page="start", disease=described, card=card)
+    described = await context.api.disease(caller, disease)
+    card = CardView.of(await context.api.card(caller, disease))
+    return context.page(caller, "card.html", page="start", disease=described, card=card)
 
 
 @router.get("/demo/{disease}/{name}")
-async def demo_image(
-    context: In, request_id: RequestId, disease: DiseaseId, name: DemoName
-) -> Response:
+async def demo_image(context: In, caller: Asking, disease: DiseaseId, name: DemoName) -> Response:
     """A synthetic image, to be looked at before it is read."""
-    image = await context.api.demo_image(request_id, disease, name)
+    image = await context.api.demo_image(caller, disease, name)
     return Response(image.content, headers=image.headers)
 
 
 @router.get("/history")
 async def history(
     context: In,
-    request_id: RequestId,
+    caller: Asking,
     disease: str = "",
     class_id: str = "",
     cursor: str = "",
@@ -101,14 +102,14 @@ async def history(
 
     `trail` holds the cursors of the newer pages, so that there is a way back to each.
     """
-    listed = await context.api.diseases(request_id)
+    listed = await context.api.diseases(caller)
     chosen = next((item for item in listed.items if item.id == disease), None)
     classes = chosen.classes if chosen else ()
     if class_id not in {item.id for item in classes}:
         class_id = ""
     try:
         found = await context.api.readings(
-            request_id,
+            caller,
             limit=context.settings.page_size,
             cursor=cursor,
             disease=chosen.id if chosen else None,
@@ -124,7 +125,8 @@ async def history(
     older = None
     if found.next_cursor:
         older = _page(filters, found.next_cursor, [*passed, cursor] if cursor else [])
-    return context.render.page(
+    return context.page(
+        caller,
         "history.html",
         page="history",
         readings=found.items,
@@ -146,16 +148,17 @@ def _page(filters: dict[str, str], cursor: str, trail: list[str]) -> str:
 
 
 @router.get("/about")
-async def about(context: In) -> Response:
+async def about(context: In, caller: Asking) -> Response:
     """What Sightline is, how to read a reading, what is kept, how a model is added."""
-    return context.render.page("about.html", page="about")
+    return context.page(caller, "about.html", page="about")
 
 
 @router.get("/api")
-async def api(request: Request, context: In, request_id: RequestId) -> Response:
+async def api(request: Request, context: In, caller: Asking) -> Response:
     """The API described for a programmer, from its own OpenAPI document."""
-    document = await context.api.openapi(request_id)
-    return context.render.page(
+    document = await context.api.openapi(caller)
+    return context.page(
+        caller,
         "api.html",
         page="api",
         info=document.get("info", {}),
@@ -165,9 +168,9 @@ async def api(request: Request, context: In, request_id: RequestId) -> Response:
 
 
 @router.get("/api-console")
-async def api_console(context: In) -> Response:
+async def api_console(context: In, caller: Asking) -> Response:
     """The same API with a form for each call."""
-    return context.render.page("console.html", page="api")
+    return context.page(caller, "console.html", page="api")
 
 
 @router.get("/diseases")

@@ -6,7 +6,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from diagnosis.errors import SightlineError
-from web_ui.context import Context, DiseaseId, In, ReadingId, RequestId, demo_name
+from web_ui.caller import Caller
+from web_ui.context import Asking, Context, DiseaseId, In, ReadingId, demo_name
+from web_ui.forms import Posted, check_token
 from web_ui.pages import show_disease
 from web_ui.reading_view import ReadingView
 from web_ui.uploads import receive_form
@@ -16,43 +18,44 @@ router = APIRouter()
 
 @router.post("/diseases/{disease}/readings")
 async def make_reading(
-    request: Request, context: In, request_id: RequestId, disease: DiseaseId
+    request: Request, context: In, caller: Asking, disease: DiseaseId
 ) -> Response:
     """Have the image read, or one of the demo images, and lead to the reading.
 
     What is refused is said on the page of the form, under the refusal's own status.
     """
     try:
-        image = await _image(request, context, request_id, disease)
-        reading = await context.api.read(request_id, disease, image)
+        image = await _image(request, context, caller, disease)
+        reading = await context.api.read(caller, disease, image)
     except SightlineError as error:
-        return await _refused(request, context, request_id, disease, error)
+        return await _refused(request, context, caller, disease, error)
     address = f"/readings/{reading.id}"
     if "hx-request" in request.headers:
         return Response(status_code=204, headers={"hx-redirect": address})
     return RedirectResponse(address, 303)
 
 
-async def _image(request: Request, context: Context, request_id: str, disease: str) -> bytes:
+async def _image(request: Request, context: Context, caller: Caller, disease: str) -> bytes:
     form = await receive_form(request, context.settings.max_upload_bytes)
+    check_token(request, form.token)
     if form.image is not None:
         return form.image
-    demo = await context.api.demo_image(request_id, disease, demo_name(form.demo or ""))
+    demo = await context.api.demo_image(caller, disease, demo_name(form.demo or ""))
     return demo.content
 
 
 async def _refused(
-    request: Request, context: Context, request_id: str, disease: str, error: SightlineError
+    request: Request, context: Context, caller: Caller, disease: str, error: SightlineError
 ) -> Response:
     """The form's page with the refusal on it, or the refusal alone where there is no form."""
     if "hx-request" in request.headers:
         raise error
     try:
-        form = await context.api.disease(request_id, disease)
+        form = await context.api.disease(caller, disease)
     except SightlineError:
         raise error from None
     context.note_refusal(error)
-    return show_disease(context, form, error)
+    return show_disease(context, caller, form, error)
 
 
 @router.get("/diseases/{disease}/readings")
@@ -62,42 +65,42 @@ async def back_to_the_form(disease: DiseaseId) -> Response:
 
 
 @router.get("/readings/{prediction}")
-async def reading_page(context: In, request_id: RequestId, prediction: ReadingId) -> Response:
+async def reading_page(context: In, caller: Asking, prediction: ReadingId) -> Response:
     """One reading: the answer first, then what it rests on."""
-    reading = await context.api.reading(request_id, prediction)
-    return context.render.page(
-        "reading.html", page="history", reading=reading, view=ReadingView.of(reading)
+    reading = await context.api.reading(caller, prediction)
+    return context.page(
+        caller, "reading.html", page="history", reading=reading, view=ReadingView.of(reading)
     )
 
 
 @router.get("/readings/{prediction}/image")
-async def reading_image(context: In, request_id: RequestId, prediction: ReadingId) -> Response:
+async def reading_image(context: In, caller: Asking, prediction: ReadingId) -> Response:
     """The image that was read, as it is kept: without its metadata."""
-    image = await context.api.reading_image(request_id, prediction)
+    image = await context.api.reading_image(caller, prediction)
     return Response(image.content, headers=image.headers)
 
 
 @router.get("/readings/{prediction}/heatmap")
 async def reading_heatmap(
     context: In,
-    request_id: RequestId,
+    caller: Asking,
     prediction: ReadingId,
     class_id: Annotated[str, Query(alias="class", pattern=r"^[a-z][a-z0-9_]{0,63}$")],
 ) -> Response:
     """Where the model found what speaks for a class: a picture to lay over the image."""
-    picture = await context.api.heatmap(request_id, prediction, class_id)
+    picture = await context.api.heatmap(caller, prediction, class_id)
     return Response(picture.content, headers=picture.headers)
 
 
 @router.get("/readings/{prediction}/delete")
-async def confirm_deletion(context: In, request_id: RequestId, prediction: ReadingId) -> Response:
+async def confirm_deletion(context: In, caller: Asking, prediction: ReadingId) -> Response:
     """Ask before a reading and its image are deleted."""
-    reading = await context.api.reading(request_id, prediction)
-    return context.render.page("delete.html", page="history", reading=reading)
+    reading = await context.api.reading(caller, prediction)
+    return context.page(caller, "delete.html", page="history", reading=reading)
 
 
 @router.post("/readings/{prediction}/delete")
-async def delete_reading(context: In, request_id: RequestId, prediction: ReadingId) -> Response:
+async def delete_reading(context: In, caller: Asking, prediction: ReadingId, _: Posted) -> Response:
     """Delete a reading and its image."""
-    await context.api.delete(request_id, prediction)
+    await context.api.delete(caller, prediction)
     return RedirectResponse("/history?deleted=true", 303)

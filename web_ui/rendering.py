@@ -11,6 +11,8 @@ from diagnosis import WARNING
 from diagnosis.errors import SightlineError
 from web_ui import labels, views
 from web_ui.bundle import Bundle
+from web_ui.caller import Caller
+from web_ui.forms import TOKEN_FIELD
 
 #: A refusal stands above the form, whatever part of the page the form wanted to fill.
 _IN_PLACE = {
@@ -18,6 +20,10 @@ _IN_PLACE = {
     "hx-reselect": "#problem-view",
     "hx-reswap": "innerHTML",
 }
+
+
+#: Whom the pages are for that Nginx serves by itself.
+NOBODY = Caller(request_id="", identity=None, signed="", browser={})
 
 
 def environment(bundle: Bundle) -> Environment:
@@ -46,6 +52,11 @@ def environment(bundle: Bundle) -> Environment:
         tone=views.tone,
         warning=WARNING,
         page="",
+        problem=None,
+        done="",
+        signed_out=False,
+        who=NOBODY,
+        token_field=TOKEN_FIELD,
     )
     return templates
 
@@ -75,10 +86,11 @@ class Renderer:
     def problem(self, request: Request, error: SightlineError) -> HTMLResponse:
         """The error view: a whole page, or its core where htmx asked for a part of one."""
         view = views.ProblemView.of(error)
+        caller = Caller.of(request)
         part = "hx-request" in request.headers
         template = "partials/problem.html" if part else "error.html"
         headers = retry(error) | (_IN_PLACE if part else {})
-        return self.page(template, status=view.status, headers=headers, problem=view)
+        return self.page(template, who=caller, status=view.status, headers=headers, problem=view)
 
 
 def retry(error: SightlineError) -> dict[str, str]:

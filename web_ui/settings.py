@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     """Public key (PEM, Ed25519) of the gateway, which signs who is asking."""
     identity_socket: Path
     """Unix socket of the gateway's identity service: accounts, keys and the audit trail."""
+    organisation_sign_in: bool = False
+    """Whether the page to sign in offers the accounts of an organisation (OIDC), too."""
     connect_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
     """How long to wait for a connection to inference_service."""
     answer_seconds: Annotated[float, Field(gt=0, le=300)] = 35.0

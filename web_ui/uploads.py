@@ -8,6 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from diagnosis.errors import FileTooLarge, InvalidRequest, MissingImage
+from web_ui.forms import TOKEN_FIELD
 
 #: Boundaries, part headers and the small fields of the form.
 _FORM_OVERHEAD_BYTES = 64 * 1024
@@ -19,6 +20,8 @@ class ReadingForm:
 
     image: bytes | None
     demo: str | None
+    token: str | None = None
+    """The session's, where the form carries it; whether it is right is for the page to check."""
 
 
 def _in_memory(limit: int) -> type[MultiPartParser]:
@@ -69,16 +72,18 @@ async def receive_form(
             "The form arrived incomplete or malformed.",
             remedy="Open the page again and send the image once more.",
         ) from error
+    sent = form.get(TOKEN_FIELD)
+    token = sent if isinstance(sent, str) else None
     try:
         for part in form.getlist("image"):
             # A file field that was left empty arrives as a part without a name.
             if isinstance(part, UploadFile) and (part.filename or part.size):
                 if (part.size or 0) > max_image_bytes:
                     raise FileTooLarge
-                return ReadingForm(image=await part.read(), demo=None)
+                return ReadingForm(image=await part.read(), demo=None, token=token)
         demo = form.get("demo")
         if demos and isinstance(demo, str) and demo:
-            return ReadingForm(image=None, demo=demo)
+            return ReadingForm(image=None, demo=demo, token=token)
     finally:
         await form.close()
     raise _nothing_chosen()

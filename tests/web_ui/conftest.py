@@ -7,9 +7,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from diagnosis.identity import Role
 from tests.fixtures.chromium import chromium
-from tests.fixtures.identity import PUBLIC_KEY_FILE
+from tests.fixtures.identity import PUBLIC_KEY_FILE, Acting
 from tests.web_ui.stand_in import StandIn
+from tests.web_ui.stand_in_gateway import StandInGateway
 from web_ui.app import create_app
 from web_ui.settings import PACKAGE, Settings
 
@@ -34,6 +36,12 @@ def stand_in() -> StandIn:
 
 
 @pytest.fixture
+def gateway() -> StandInGateway:
+    """A fresh stand-in of the identity service with one account."""
+    return StandInGateway()
+
+
+@pytest.fixture
 def settings(built_assets: Path) -> Settings:
     """Settings with a short history page and a small upload limit."""
     return Settings(
@@ -47,9 +55,13 @@ def settings(built_assets: Path) -> Settings:
 
 
 @pytest.fixture
-def pages(settings: Settings, stand_in: StandIn) -> FastAPI:
+def pages(settings: Settings, stand_in: StandIn, gateway: StandInGateway) -> FastAPI:
     """The pages in front of the stand-in, in one process."""
-    return create_app(settings, transport=httpx.ASGITransport(stand_in.app))
+    return create_app(
+        settings,
+        transport=httpx.ASGITransport(stand_in.app),
+        gateway=httpx.ASGITransport(gateway.app),
+    )
 
 
 @pytest.fixture
@@ -58,5 +70,6 @@ async def client(pages: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(pages, raise_app_exceptions=False),
         base_url="http://sightline.test",
+        auth=Acting(Role.CLINICIAN),
     ) as client:
         yield client

@@ -16,6 +16,8 @@ from diagnosis.errors import (
     StoreUnavailable,
     TemporarilyUnavailable,
 )
+from diagnosis.identity import Role
+from tests.fixtures.identity import PUBLIC_KEY_FILE, Acting
 from tests.web_ui.stand_in import StandIn
 from tests.web_ui.stand_in_catalogue import BRIGHT
 from web_ui.api_client import error_of
@@ -48,7 +50,7 @@ async def test_a_post_from_another_site_is_refused(
 ) -> None:
     answer = await send(client, **headers)
     assert answer.status_code == 403
-    assert "sent from another site" in answer.text
+    assert "was not sent from one of our pages" in answer.text
     assert not stand_in.readings
 
 
@@ -98,9 +100,11 @@ async def test_requests_and_refusals_are_counted_under_their_route(
 
 
 async def test_every_answer_carries_the_headers(client: httpx.AsyncClient) -> None:
-    for address in ("/", "/nowhere", "/healthz", "/readings/1"):
+    for address in ("/", "/nowhere", "/healthz", "/readings/1", "/sign-in", "/users"):
         answer = await client.get(address)
         assert HEADERS.items() <= answer.headers.items()
+    client.auth = None  # type: ignore[assignment]
+    assert HEADERS.items() <= (await client.get("/history")).headers.items()
 
 
 async def test_an_unforeseen_failure_shows_the_error_view_and_no_detail(
@@ -120,10 +124,17 @@ async def test_an_unforeseen_failure_shows_the_error_view_and_no_detail(
 async def test_a_service_that_does_not_answer_is_a_503_that_says_so(
     built_assets: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(api_socket=tmp_path / "nobody.sock", static_dir=built_assets)
+    settings = Settings(
+        api_socket=tmp_path / "nobody.sock",
+        identity_key_file=PUBLIC_KEY_FILE,
+        identity_socket=tmp_path / "nobody-either.sock",
+        static_dir=built_assets,
+    )
     app = create_app(settings)
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://sightline.test"
+        transport=httpx.ASGITransport(app),
+        base_url="http://sightline.test",
+        auth=Acting(Role.CLINICIAN),
     ) as client:
         answer = await client.get("/")
         assert answer.status_code == 503
@@ -134,6 +145,8 @@ async def test_a_service_that_does_not_answer_is_a_503_that_says_so(
         assert "does not answer" in ready.json()["reasons"][0]
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/about")).status_code == 200
+        assert "does not answer" in (await client.get("/sign-in/code")).text
+    await app.state.context.gateway.close()
     await app.state.context.api.close()
 
 
@@ -163,8 +176,9 @@ def test_missing_assets_say_how_they_are_built(tmp_path: Path) -> None:
 def test_settings_ask_for_an_api(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SIGHTLINE_WEB_API_SOCKET", "SIGHTLINE_WEB_API_URL"):
         monkeypatch.delenv(name, raising=False)
+    named = {"identity_key_file": PUBLIC_KEY_FILE, "identity_socket": PUBLIC_KEY_FILE}
     with pytest.raises(ValidationError, match="SIGHTLINE_WEB_API_SOCKET"):
-        Settings()
+        Settings(**named)
 
 
 def test_error_pages_for_nginx_are_whole_pages(built_assets: Path, tmp_path: Path) -> None:

@@ -11,6 +11,11 @@ if (root) {
     // The validator's badge would ask another host.
     validatorUrl: null,
     deepLinking: false,
+    // A request with the session's cookie has to carry the session's token, too.
+    requestInterceptor: (request: { headers: Record<string, string> }) => {
+      request.headers["X-CSRF-Token"] = root.dataset["csrf"] ?? "";
+      return request;
+    },
     // The colours of its highlighting are too faint for its ground.
     syntaxHighlight: false,
     defaultModelsExpandDepth: -1,

@@ -1,0 +1,65 @@
+"""Who may use which page; what is not here is open to nobody."""
+
+from diagnosis.access import EVERYBODY, OPEN, AccessTable
+from diagnosis.identity import Role
+
+_READERS = frozenset({Role.CLINICIAN})
+_OF_MODELS = frozenset({Role.CLINICIAN, Role.ENGINEER})
+_ADMINS = frozenset({Role.ADMIN})
+_AUDITORS = frozenset({Role.AUDITOR})
+
+TABLE: AccessTable = {
+    # The private side; the proxy answers 404 for these.
+    ("GET", "/healthz"): OPEN,
+    ("GET", "/readyz"): OPEN,
+    ("GET", "/metrics"): OPEN,
+    # The way in.
+    ("GET", "/static/dist/{path:path}"): OPEN,
+    ("GET", "/sign-in"): OPEN,
+    ("POST", "/sign-in"): OPEN,
+    ("GET", "/sign-in/code"): OPEN,
+    ("POST", "/sign-in/code"): OPEN,
+    ("GET", "/welcome/{token}"): OPEN,
+    ("POST", "/welcome/{token}"): OPEN,
+    # What is nobody's secret.
+    ("GET", "/"): EVERYBODY,
+    ("GET", "/about"): EVERYBODY,
+    ("GET", "/api"): EVERYBODY,
+    ("GET", "/api-console"): EVERYBODY,
+    ("GET", "/diseases"): EVERYBODY,
+    ("GET", "/robots.txt"): EVERYBODY,
+    ("GET", "/favicon.ico"): EVERYBODY,
+    # One's own account.
+    ("GET", "/account"): EVERYBODY,
+    ("POST", "/account/password"): EVERYBODY,
+    ("POST", "/account/codes"): EVERYBODY,
+    ("POST", "/account/codes/confirm"): EVERYBODY,
+    ("POST", "/account/codes/off"): EVERYBODY,
+    ("POST", "/account/keys"): EVERYBODY,
+    ("POST", "/account/keys/{key}/revoke"): EVERYBODY,
+    ("GET", "/confirm"): EVERYBODY,
+    ("POST", "/confirm"): EVERYBODY,
+    ("POST", "/sign-out"): EVERYBODY,
+    # Models, for who reads with them and who makes them.
+    ("GET", "/diseases/{disease}"): _OF_MODELS,
+    ("GET", "/diseases/{disease}/card"): _OF_MODELS,
+    ("GET", "/demo/{disease}/{name}"): _OF_MODELS,
+    ("GET", "/diseases/{disease}/readings"): _OF_MODELS,
+    # Readings are of patients: clinicians see those of their unit, and nobody else sees any.
+    ("POST", "/diseases/{disease}/readings"): _READERS,
+    ("POST", "/examinations"): _READERS,
+    ("GET", "/examinations"): _READERS,
+    ("GET", "/history"): _READERS,
+    ("GET", "/readings/{prediction}"): _READERS,
+    ("GET", "/readings/{prediction}/image"): _READERS,
+    ("GET", "/readings/{prediction}/heatmap"): _READERS,
+    ("GET", "/readings/{prediction}/delete"): _READERS,
+    ("POST", "/readings/{prediction}/delete"): _READERS,
+    # Accounts and the audit trail.
+    ("GET", "/users"): _ADMINS,
+    ("POST", "/users"): _ADMINS,
+    ("POST", "/users/{user}"): _ADMINS,
+    ("POST", "/users/{user}/invitation"): _ADMINS,
+    ("GET", "/audit"): _AUDITORS,
+    ("GET", "/audit/export"): _AUDITORS,
+}
