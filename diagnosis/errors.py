@@ -32,6 +32,7 @@ SightlineError
 │   └── ModelRefused                  model-refused
 ├── TemporarilyUnavailable            try again later (503 with Retry-After)
 │   ├── StoreUnavailable              store-unavailable
+│   ├── AuditUnavailable              audit-unavailable (cannot be written down, so not done)
 │   ├── ServiceUnavailable            service-unavailable
 │   └── Overloaded                    overloaded
 ├── ArtifactRefused                   must not reach Keras; for engineers, not for a page
@@ -374,6 +375,17 @@ class StoreUnavailable(TemporarilyUnavailable):
     code = "store-unavailable"
     title = "Readings cannot be stored at the moment"
     default_detail = "The store of readings does not answer, so no reading can be made or shown."
+
+
+class AuditUnavailable(TemporarilyUnavailable):
+    """It cannot be written down who does this, so it is not done."""
+
+    code = "audit-unavailable"
+    title = "This cannot be written down at the moment"
+    default_detail = (
+        "Every look at an image and every change is written down, and that is not possible at"
+        " the moment; so it was not done."
+    )
 
 
 class ServiceUnavailable(TemporarilyUnavailable):

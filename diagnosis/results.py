@@ -18,33 +18,26 @@ Most of a row is digests, names and sentences. Compressed, a reading takes less 
 memory with its share of the indexes; as plain JSON it took 2.8 KB.
 """
 
-import asyncio
 import logging
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Protocol, cast
 from uuid import UUID
 
 from pydantic import ValidationError
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
 
 from diagnosis.contracts import Prediction
 from diagnosis.errors import InvalidRequest, StoreUnavailable
+from diagnosis.redis_connection import answers, open_client
 
 MAX_PAGE = 100
-
-#: Seconds after which an operation is given up, however many round trips it needs.
-DEADLINE = 2.0
 
 #: Bytes of JSON; more is no reading, however small it was compressed.
 _MAX_JSON = 1_000_000
 
-_CONNECTIONS = 16
 _SLUG = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CURSOR = re.compile(r"[0-9a-f]{32}")
 
@@ -169,15 +162,16 @@ class RedisResults:
 
     async def add(self, prediction: Prediction) -> None:
         unit, member = prediction.unit, prediction.id.hex
-        async with _answers(), self._client.pipeline(transaction=True) as transaction:
-            transaction.set(_row(unit, member), _packed(prediction), nx=True)
+        async with answers(), self._client.pipeline(transaction=True) as transaction:
+            # SETNX and not SET: who may only add readings (the trainer) is allowed no more.
+            transaction.setnx(_row(unit, member), _packed(prediction))
             for index in _indexes(prediction):
                 transaction.zadd(index, {member: 0})
             transaction.sadd(_image(unit, prediction.image.digest), member)
             await transaction.execute()
 
     async def get(self, unit: str, prediction_id: UUID) -> Prediction | None:
-        async with _answers():
+        async with answers():
             row = cast("bytes | None", await self._client.get(_row(unit, prediction_id.hex)))
         return None if row is None else _readable(row)
 
@@ -194,7 +188,7 @@ class RedisResults:
         index = _index(unit, disease, class_id)
         found: list[Prediction] = []
         upper = "+" if cursor is None else f"({cursor}"
-        async with _answers():
+        async with answers():
             # A row may be gone or unreadable though its id was in the index, so ids are taken
             # until the page is full with one to spare, which tells that another page follows.
             while len(found) <= limit:
@@ -217,7 +211,7 @@ class RedisResults:
         if prediction is None:
             return None
         member = prediction_id.hex
-        async with _answers(), self._client.pipeline(transaction=True) as transaction:
+        async with answers(), self._client.pipeline(transaction=True) as transaction:
             transaction.getdel(_row(unit, member))
             for index in _indexes(prediction):
                 transaction.zrem(index, member)
@@ -226,45 +220,20 @@ class RedisResults:
         return None if deleted is None else prediction
 
     async def keeps_image(self, unit: str, digest: str) -> bool:
-        async with _answers():
+        async with answers():
             return bool(await self._client.exists(_image(unit, digest)))
 
     async def ping(self) -> None:
-        async with _answers():
+        async with answers():
             await self._client.ping()
 
     async def close(self) -> None:
         await self._client.aclose()
 
 
-def connect(url: str) -> RedisResults:
-    """A store on the Redis at `url` (`unix:///path`, `redis://` or `rediss://`).
-
-    Nothing is opened before the first use. A Redis that is away or hangs is given up after
-    `DEADLINE` seconds and found again by itself when it is back. Nothing is tried twice: whoever
-    asks is told at once and knows best whether to ask again.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=1.0,
-        socket_connect_timeout=1.0,
-        socket_timeout=DEADLINE,
-        health_check_interval=30,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return RedisResults(Redis.from_pool(pool))
-
-
-@asynccontextmanager
-async def _answers() -> AsyncIterator[None]:
-    """Turn whatever keeps Redis from answering, or from answering in time, into one error."""
-    try:
-        async with asyncio.timeout(DEADLINE):
-            yield
-    except (RedisError, TimeoutError) as error:
-        # Of the message only its kind: a failed transaction's message quotes what was sent.
-        raise StoreUnavailable(cause=f"redis: {type(error).__name__}") from error
+def connect(url: str, ca_file: Path | None = None) -> RedisResults:
+    """A store on the Redis at `url`; see `diagnosis.redis_connection.open_client`."""
+    return RedisResults(open_client(url, ca_file))
 
 
 def _row(unit: str, member: str) -> str:

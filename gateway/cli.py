@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from diagnosis import WARNING
+from gateway import audit_commands
 from gateway.readiness import NotReady, wait_until_ready
 from gateway.rendering import render
 from gateway.servers import ServerNotFound
@@ -27,6 +28,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(audit_commands.app, name="audit")
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The one TCP port, on 127.0.0.1.")]
 RunDir = Annotated[

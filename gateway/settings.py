@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: The folder of the clone: `models/` and the built page assets lie in it.
@@ -28,6 +28,12 @@ class Settings(BaseSettings):
     """The one TCP port, on 127.0.0.1; Nginx listens on it."""
     run_dir: Path = PROJECT / ".run"
     """Everything the stack writes: Redis data, images, the registry, logs and sockets."""
+    audit_redis_url: SecretStr | None = None
+    """Redis for the process that chains audit events, as its user `chainer`; by default the one
+    of the run folder."""
+    redis_ca_file: Path | None = None
+    """Where a Redis is reached by `rediss://`: the authority (PEM) that signed its certificate; by
+    default those that the system trusts."""
     models_dir: Path = PROJECT / "models"
     """The artifacts that ship; they seed the registry."""
     static_dir: Path = PROJECT / "web_ui" / "static"

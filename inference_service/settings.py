@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr
     """Where readings are stored: `unix:///path`, `redis://` or `rediss://`, with the password if
     there is one. It has no default, so that no reading lands in a Redis that happens to run."""
+    redis_ca_file: Path | None = None
+    """For `rediss://`: the authority (PEM) that signed the server's certificate; by default those
+    that the system trusts."""
     identity_key_file: Path
     """Public key (PEM, Ed25519) of the gateway, which signs who is asking. It has no default:
     without it nobody could be told from anybody."""
