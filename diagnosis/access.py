@@ -6,7 +6,7 @@ answers with the tables.
 
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -49,6 +49,7 @@ class Access:
         routes: every route of the application, in the order in which they are tried.
         key: the gateway's, which signs identities.
         refuse: makes the answer to a refused request.
+        denied: told of whoever was identified and refused.
         token_in_header: whether a state-changing request of a session has to carry the session's
             token in its header; a service with forms looks for it there too and checks by itself.
     """
@@ -62,6 +63,7 @@ class Access:
         key: Ed25519PublicKey,
         refuse: Callable[[Scope, SightlineError], AsgiApp],
         token_in_header: bool = True,
+        denied: Callable[[Identity], Awaitable[None]] | None = None,
     ) -> None:
         self.app = app
         self._table = table
@@ -69,6 +71,7 @@ class Access:
         self._key = key
         self._refuse = refuse
         self._token_in_header = token_in_header
+        self._denied = denied
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,8 +81,10 @@ class Access:
         state["identity"] = None
         route = self._route(scope["method"], scope["path"])
         try:
-            state["identity"] = self._admit(scope, route)
+            self._admit(scope, route)
         except SightlineError as error:
+            if state["identity"] is not None and self._denied is not None:
+                await self._denied(state["identity"])
             if route is not None:
                 # Refusals are counted under their route too.
                 scope["route"] = route
@@ -87,23 +92,24 @@ class Access:
             return
         await self.app(scope, receive, send)
 
-    def _admit(self, scope: Scope, route: RouteLike | None) -> Identity | None:
-        """Who is asking, if they may. An address that does not exist is told to the signed in."""
+    def _admit(self, scope: Scope, route: RouteLike | None) -> None:
+        """Find out who is asking, and raise unless they may. An address that does not exist is
+        told to the signed in."""
         allowed = EVERYBODY if route is None else self._allowed(scope["method"], route)
         headers = header_values(scope)
         if allowed is OPEN:
-            return None
+            return
         signed = headers.get(HEADER.lower(), [])
         if len(signed) != 1:
             raise NotSignedIn
         identity = verify_identity(signed[0], self._key)
+        scope["state"]["identity"] = identity
         if allowed != EVERYBODY:
             identity.require(allowed)
         if identity.via == "session" and scope["method"] not in SAFE_METHODS:
             refuse_foreign(headers)
             if self._token_in_header and not carries_token(headers, identity):
                 raise ForgedRequest(cause="no token in the header")
-        return identity
 
     def _allowed(self, method: str, route: RouteLike) -> Allowed:
         try:

@@ -34,11 +34,12 @@ CONSUMER = "chainer"
 _FIELD = "event"
 _ACCOUNT = r"[uk]_[A-Za-z0-9_-]{1,64}"
 _READING = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_MODEL = r"[a-z][a-z0-9_]{0,63}@[0-9]{1,6}"
+_MODEL = r"[a-z][a-z0-9_]{0,63}@([0-9]{1,6}|previous)"
 
 #: An account, an API key, or nobody who could be told (`anonymous`), or the system itself.
 Actor = Annotated[str, StringConstraints(pattern=rf"^({_ACCOUNT}|anonymous|system)$")]
-#: The id of a reading, an account, an API key, or a version of a model (`DISEASE@VERSION`).
+#: The id of a reading, an account, an API key, or a version of a model (`DISEASE@VERSION`, or
+#: `DISEASE@previous` for a rollback).
 ObjectId = Annotated[str, StringConstraints(pattern=rf"^({_READING}|{_ACCOUNT}|{_MODEL})$")]
 
 

@@ -8,11 +8,14 @@ from starlette.routing import Route
 
 from diagnosis.access import Access
 from diagnosis.asgi import HeadAsGet
+from diagnosis.audit import AuditLog
 from diagnosis.errors import SightlineError
+from diagnosis.identity import Identity
 from diagnosis.keys import read_public_key
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
 from inference_service.access import TABLE
+from inference_service.audited import Audit
 from inference_service.openapi import describe
 from inference_service.problems import Guard, install_handlers, refusal
 from inference_service.routes import diseases, examinations, health, predictions, versions
@@ -20,18 +23,24 @@ from inference_service.service import Service
 from inference_service.settings import Settings
 
 
-def create_app(settings: Settings | None = None, *, results: ResultStore | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    results: ResultStore | None = None,
+    audit: AuditLog | None = None,
+) -> FastAPI:
     """The application of one service process.
 
     Args:
         settings: by default those of the environment, and the process logs as they say.
         results: another store of readings in place of the settings' Redis.
+        audit: another place for audit events, in place of that Redis.
     """
     if settings is None:
         settings = Settings()  # the environment has what has no default
         configure_logging(settings.log_level)
     key = read_public_key(settings.identity_key_file)
-    service = Service(settings, results)
+    service = Service(settings, results, audit)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +77,10 @@ def create_app(settings: Settings | None = None, *, results: ResultStore | None 
     def refuse(scope: Scope, error: SightlineError) -> AsgiApp:
         return refusal(scope, error, service.metrics)
 
-    app.add_middleware(Access, table=TABLE, routes=routes, key=key, refuse=refuse)
+    async def denied(identity: Identity) -> None:
+        await Audit(service.audit, identity).denied()
+
+    app.add_middleware(Access, table=TABLE, routes=routes, key=key, refuse=refuse, denied=denied)
     # The last one added is the outermost: it sees the answers of the guard too.
     app.add_middleware(Guard, metrics=service.metrics)
     app.add_middleware(RequestTelemetry, metrics=service.metrics)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -23,6 +23,9 @@ from inference_service.reading import choose_point, compose
 from inference_service.suggestions import suggest
 
 T = TypeVar("T")
+
+#: What a change of a reading is done in: written down before, and again if it then fails.
+Written = Callable[[UUID], AbstractAsyncContextManager[None]]
 
 #: Of what is no reading and waits for a thread; one more is refused.
 MOST_ASIDE = 8
@@ -150,6 +153,7 @@ class Pipeline:
         unit: str,
         created_by: str,
         patient_reference: str | None,
+        written: Written,
     ) -> Prediction:
         """Read an image and keep image and reading; when this returns, both are durable.
 
@@ -161,15 +165,17 @@ class Pipeline:
             unit: the group of people who may see the reading.
             created_by: who asked.
             patient_reference: a keyed hash, or None.
+            written: what image and reading are kept in.
 
         Raises:
-            ImageRefused, ModelUnavailable, Overloaded, StoreUnavailable, InvalidRequest:
-                and nothing is kept.
+            ImageRefused, ModelUnavailable, Overloaded, StoreUnavailable, AuditUnavailable,
+                InvalidRequest: and nothing is kept.
         """
         self._models.check(disease_id)
         ask = _Ask(disease_id, data, operating_point, unit, created_by, patient_reference)
         prediction, image = await self._run(place, lambda waited: self._work(ask, waited))
-        prediction = await self._keep(prediction, image)
+        async with written(prediction.id):
+            prediction = await self._keep(prediction, image)
         self._metrics.readings.labels(
             disease_id, prediction.outcome, prediction.band or "none"
         ).inc()
@@ -208,13 +214,19 @@ class Pipeline:
         except TimeoutError as error:
             raise Overloaded(cause="it was not done by its deadline") from error
 
-    async def delete(self, unit: str, prediction_id: UUID) -> bool:
+    async def delete(self, unit: str, prediction_id: UUID, written: Written) -> bool:
         """Delete a reading, and its image unless another reading shows it.
+
+        Args:
+            unit: whose reading.
+            prediction_id: of the reading.
+            written: what it is deleted in.
 
         Returns:
             False when there was no such reading.
 
         Raises:
+            AuditUnavailable: it cannot be written down, and nothing is deleted.
             StoreUnavailable: the reading may still be there.
         """
         found = await self._results.get(unit, prediction_id)
@@ -222,7 +234,7 @@ class Pipeline:
             return False
         digest = found.image.digest
         name = kept_as(unit, digest)
-        async with self._lock(name):
+        async with written(prediction_id), self._lock(name):
             if await self._results.delete(unit, prediction_id) is None:
                 return False
             if not await self._results.keeps_image(unit, digest):

@@ -9,6 +9,7 @@ import structlog
 from fastapi import Depends, Request
 
 from diagnosis.artifacts import Registry, storage_at
+from diagnosis.audit import AuditLog, connect_audit
 from diagnosis.catalogue import catalogue, load_catalogue
 from diagnosis.errors import StoreUnavailable
 from diagnosis.image_store import FolderImageStore
@@ -30,12 +31,20 @@ class Service:
     Args:
         settings: where things are and how much is allowed.
         results: where readings are kept; by default the Redis of the settings.
+        audit: where is written down who did what; by default the same Redis.
     """
 
-    def __init__(self, settings: Settings, results: ResultStore | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        results: ResultStore | None = None,
+        audit: AuditLog | None = None,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics("inference_service")
-        self.results = results or connect(settings.redis_url.get_secret_value())
+        redis = settings.redis_url.get_secret_value(), settings.redis_ca_file
+        self.results = results or connect(*redis)
+        self.audit = audit or connect_audit(*redis)
         self.images = FolderImageStore(settings.image_dir)
         self.references = PatientReferences(settings.patient_reference_key_file)
         self.registry = Registry(storage_at(settings.registry, settings.registry_cache_dir))
@@ -74,6 +83,7 @@ class Service:
         self.explainer.close()
         self.models.close()
         await self.results.close()
+        await self.audit.close()
 
     async def store_answers(self) -> bool:
         """Whether the store of readings answers; the metric follows."""

@@ -1,13 +1,16 @@
 """Predictions, which a page calls readings: made, listed, shown and deleted."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from diagnosis.audit import Action
 from diagnosis.contracts import OperatingPointName, Prediction, PredictionPage, Slug
 from diagnosis.errors import (
+    AuditUnavailable,
     ImageRefused,
     InvalidRequest,
     MissingImage,
@@ -25,6 +28,7 @@ from diagnosis.errors import (
 from diagnosis.image_store import kept_as
 from diagnosis.results import MAX_PAGE
 from inference_service.access import Asking
+from inference_service.audited import Audited
 from inference_service.explaining import chosen_class, tag
 from inference_service.problems import FieldRefused, documented
 from inference_service.service import Service, ServiceDependency
@@ -57,6 +61,7 @@ router = APIRouter(prefix="/api/v1", tags=["predictions"])
             InvalidRequest,
             MissingImage,
             StoreUnavailable,
+            AuditUnavailable,
             Overloaded,
             ServiceUnavailable,
         ),
@@ -67,6 +72,7 @@ async def create_prediction(
     request: Request,
     response: Response,
     asking: Asking,
+    audit: Audited,
     service: ServiceDependency,
 ) -> Prediction:
     """Read one image. When this answers, the reading and its image are stored.
@@ -90,6 +96,7 @@ async def create_prediction(
             patient_reference=None
             if reference is None
             else service.references.hashed(reference, asking.unit),
+            written=lambda prediction_id: audit.doing(Action.UPLOAD, prediction_id),
         )
     response.headers["Location"] = f"/api/v1/predictions/{prediction.id}"
     return prediction
@@ -98,10 +105,11 @@ async def create_prediction(
 @router.get(
     "/predictions",
     operation_id="listPredictions",
-    responses=documented(InvalidRequest, StoreUnavailable),
+    responses=documented(InvalidRequest, StoreUnavailable, AuditUnavailable),
 )
 async def list_predictions(
     asking: Asking,
+    audit: Audited,
     service: ServiceDependency,
     disease: Annotated[Slug | None, Query(description="Only of this disease.")] = None,
     class_id: Annotated[
@@ -120,21 +128,24 @@ async def list_predictions(
     items, next_cursor = await service.results.list(
         asking.unit, disease=disease, class_id=class_id, cursor=cursor, limit=limit
     )
+    await audit.allowed(Action.EXPORT)
     return PredictionPage(items=items, next_cursor=next_cursor)
 
 
 @router.get(
     "/predictions/{prediction_id}",
     operation_id="getPrediction",
-    responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable),
+    responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable, AuditUnavailable),
 )
 async def get_prediction(
-    prediction_id: UUID, asking: Asking, service: ServiceDependency
+    prediction_id: UUID, asking: Asking, audit: Audited, service: ServiceDependency
 ) -> Prediction:
     """One reading of the own unit."""
     prediction = await service.results.get(asking.unit, prediction_id)
     if prediction is None:
+        await audit.refused(Action.VIEW)
         raise UnknownPrediction
+    await audit.allowed(Action.VIEW, prediction.id)
     return prediction
 
 
@@ -150,14 +161,16 @@ async def get_prediction(
                 for kind in ("image/jpeg", "image/png")
             },
         },
-        **documented(UnknownPrediction, NoSuchResource, InvalidRequest, StoreUnavailable),
+        **documented(
+            UnknownPrediction, NoSuchResource, InvalidRequest, StoreUnavailable, AuditUnavailable
+        ),
     },
 )
 async def get_prediction_image(
-    prediction_id: UUID, asking: Asking, service: ServiceDependency
+    prediction_id: UUID, asking: Asking, audit: Audited, service: ServiceDependency
 ) -> Response:
     """The image of a reading, as long as it is kept."""
-    prediction = await get_prediction(prediction_id, asking, service)
+    prediction = await get_prediction(prediction_id, asking, audit, service)
     return Response(await kept_image(prediction, service), media_type=prediction.image.media_type)
 
 
@@ -196,6 +209,7 @@ async def get_prediction_image(
             VersionGone,
             InvalidRequest,
             StoreUnavailable,
+            AuditUnavailable,
             Overloaded,
         ),
     },
@@ -204,6 +218,7 @@ async def get_prediction_heatmap(
     prediction_id: UUID,
     request: Request,
     asking: Asking,
+    audit: Audited,
     service: ServiceDependency,
     class_id: Annotated[
         Slug | None,
@@ -215,7 +230,7 @@ async def get_prediction_heatmap(
     ] = None,
 ) -> Response:
     """Where the model looked, made again from the kept image by the model that read it."""
-    prediction = await get_prediction(prediction_id, asking, service)
+    prediction = await get_prediction(prediction_id, asking, audit, service)
     name = chosen_class(prediction, class_id)
     image = await kept_image(prediction, service)
     # Kept by the browser that asked, and asked for again each time: a deleted reading has none.
@@ -249,13 +264,18 @@ async def kept_image(prediction: Prediction, service: Service) -> bytes:
     "/predictions/{prediction_id}",
     status_code=204,
     operation_id="deletePrediction",
-    responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable),
+    responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable, AuditUnavailable),
 )
 async def delete_prediction(
-    prediction_id: UUID, asking: Asking, service: ServiceDependency
+    prediction_id: UUID, asking: Asking, audit: Audited, service: ServiceDependency
 ) -> None:
     """Delete a reading, and its image unless another reading is of the same image."""
-    if not await service.pipeline.delete(asking.unit, prediction_id):
+
+    def written(found: UUID) -> AbstractAsyncContextManager[None]:
+        return audit.doing(Action.DELETE, found)
+
+    if not await service.pipeline.delete(asking.unit, prediction_id, written):
+        await audit.refused(Action.DELETE)
         raise UnknownPrediction
 
 

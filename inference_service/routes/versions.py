@@ -8,9 +8,11 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from diagnosis.artifacts.state import PersonName, RegistryState
+from diagnosis.audit import Action
 from diagnosis.contracts import Slug, Wire
 from diagnosis.errors import (
     ArtifactRefused,
+    AuditUnavailable,
     InvalidRequest,
     ModelRefused,
     NoEarlierVersion,
@@ -20,6 +22,7 @@ from diagnosis.errors import (
     UnknownVersion,
 )
 from inference_service.access import AskingAfresh
+from inference_service.audited import Audited
 from inference_service.problems import documented
 from inference_service.service import Service, ServiceDependency
 
@@ -74,12 +77,14 @@ async def list_versions(disease: str, service: ServiceDependency) -> VersionList
         ModelRefused,
         InvalidRequest,
         ReauthenticationNeeded,
+        AuditUnavailable,
     ),
 )
 async def promote_version(
     disease: str,
     version: str,
     asking: AskingAfresh,
+    audit: Audited,
     service: ServiceDependency,
     promotion: Promotion | None = None,
 ) -> VersionList:
@@ -95,7 +100,8 @@ async def promote_version(
         return service.registry.promote(disease, version, acknowledged_by)
 
     try:
-        await asyncio.to_thread(promote)
+        async with audit.doing(Action.MODEL_CHANGE, f"{disease}@{version}"):
+            await asyncio.to_thread(promote)
     except PromotionRefused as error:
         raise PromotionRefused(
             error.detail, remedy="Who accepts that is named in `acknowledged_by`."
@@ -109,15 +115,20 @@ async def promote_version(
 @router.post(
     "/rollback",
     operation_id="rollBack",
-    responses=documented(UnknownDisease, NoEarlierVersion, ModelRefused, ReauthenticationNeeded),
+    responses=documented(
+        UnknownDisease, NoEarlierVersion, ModelRefused, ReauthenticationNeeded, AuditUnavailable
+    ),
 )
-async def roll_back(disease: str, asking: AskingAfresh, service: ServiceDependency) -> VersionList:
+async def roll_back(
+    disease: str, asking: AskingAfresh, audit: Audited, service: ServiceDependency
+) -> VersionList:
     """Return to the version that was live before. The password has to be given anew."""
     service.models.disease(disease)
     if not await asyncio.to_thread(service.registry.versions, disease):
         raise NoEarlierVersion(f"There is no version of {disease} yet.")
     try:
-        version = await asyncio.to_thread(service.registry.rollback, disease)
+        async with audit.doing(Action.MODEL_CHANGE, f"{disease}@previous"):
+            version = await asyncio.to_thread(service.registry.rollback, disease)
     except ArtifactRefused as error:
         raise _refused(error) from error
     log.info("rolled back", disease=disease, version=version, by=asking.sub)

@@ -13,6 +13,7 @@ from schemathesis import Case
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
 from diagnosis import errors
+from diagnosis.audit import MemoryAudit
 from diagnosis.errors import SightlineError
 from diagnosis.identity import Role
 from diagnosis.results import MemoryResults
@@ -27,7 +28,9 @@ from tests.inference_service.pictures import BRIGHT
 def client(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[httpx.Client]:
     """A client of a service on a port of its own, with a reading in it."""
     folder = tmp_path_factory.mktemp("contracts")
-    app = create_app(settings_in(folder, models_dir=artifacts), results=MemoryResults())
+    app = create_app(
+        settings_in(folder, models_dir=artifacts), results=MemoryResults(), audit=MemoryAudit()
+    )
     with (
         served(app) as address,
         httpx.Client(base_url=address, auth=Acting(*Role, via="key")) as client,
