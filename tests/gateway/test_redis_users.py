@@ -1,0 +1,311 @@
+"""Each user of Redis may do what its service needs and nothing else, on both servers.
+
+The table is made by trying every command as every user against a real server with the real ACL
+file. It stands in docs/security.md; `python -m tests.gateway.test_redis_users` writes it anew.
+"""
+
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from redis import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+
+from diagnosis.audit import connect_audit, connect_stream
+from diagnosis.contracts import now
+from diagnosis.errors import StoreUnavailable
+from diagnosis.results import connect
+from gateway.redis_users import USERS, acl_file, passwords_in, write_acl_file
+from gateway.servers import packaged_valkey
+from tests.fixtures.audit import make_event
+from tests.fixtures.ports import free_port
+from tests.fixtures.predictions import make_prediction
+from tests.fixtures.redis import RedisServer
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+BEGIN, END = "<!-- redis users: begin -->", "<!-- redis users: end -->"
+
+#: One key of each kind that there is, and one that is nobody's.
+KEYS = {
+    "readings": "results:{default}:row:0",
+    "audit": "audit:events",
+    "identity": "identity:account:0",
+    "other": "other",
+}
+
+#: Commands with `KEY` where a key stands. What any service uses, and what nobody may use.
+COMMANDS = (
+    *("SETNX KEY x", "SET KEY x", "GET KEY", "GETDEL KEY", "MGET KEY", "EXISTS KEY", "DEL KEY"),
+    *("INCR KEY", "EXPIRE KEY 1", "TTL KEY", "HSET KEY f x", "HGETALL KEY"),
+    *("SADD KEY x", "SREM KEY x", "SMEMBERS KEY", "ZADD KEY 0 x", "ZREM KEY x"),
+    *("ZREVRANGEBYLEX KEY + -", "ZRANGE KEY 0 -1"),
+    *("XADD KEY * event x", "XLEN KEY", "XRANGE KEY - +", "XREAD STREAMS KEY 0"),
+    *("XGROUP CREATE KEY other 0 MKSTREAM", "XREADGROUP GROUP chain chainer STREAMS KEY >"),
+    *("XACK KEY chain 0-1", "XDEL KEY 0-1", "XTRIM KEY MAXLEN 0", "XGROUP DESTROY KEY other"),
+    *("XSETID KEY 0-1", "RENAME KEY other", "DUMP KEY", "OBJECT ENCODING KEY"),
+    *("PING", "INFO server", "DBSIZE", "SLOWLOG LEN", "SLOWLOG GET", "LATENCY LATEST"),
+    *("KEYS *", "SCAN 0", "RANDOMKEY", "EVAL return(1) 0", "EVALSHA 0 0", "FCALL f 0"),
+    *("SCRIPT FLUSH", "FUNCTION LIST", "CONFIG GET dir", "CONFIG SET maxmemory 0"),
+    *("FLUSHALL", "FLUSHDB", "SHUTDOWN NOSAVE", "DEBUG SLEEP 0", "REPLICAOF NO ONE"),
+    *("SAVE", "BGREWRITEAOF", "MONITOR", "ACL LIST", "ACL WHOAMI", "MODULE LIST"),
+    *("CLIENT LIST", "CLIENT KILL ID 0", "COMMAND COUNT", "SUBSCRIBE x", "PUBLISH x x"),
+    *("SELECT 0", "SWAPDB 0 0", "WAIT 0 1", "MEMORY USAGE KEY", "CLUSTER INFO"),
+)
+
+Table = dict[str, dict[str, tuple[str, ...]]]
+
+
+def allowed(client: Redis, command: str) -> bool:
+    """Whether the user of a client may do this; it is done if so."""
+    try:
+        client.execute_command(*command.split())
+    except NoPermissionError:
+        return False
+    except ResponseError as error:
+        # Switched off for everybody; else let through, and then it did not fit the value.
+        return "command not allowed" not in str(error)
+    except IndexError:
+        return True
+    return True
+
+
+def table_of(server: RedisServer) -> Table:
+    """For each command and user, the kinds of keys it may be used on; `yes` where it has none."""
+    table: Table = {}
+    for command in COMMANDS:
+        row = table.setdefault(name_of(command), {})
+        for user in USERS:
+            with Redis.from_url(server.url_for(user.name), driver_info=None) as client:
+                if "KEY" not in command.split():
+                    row[user.name] = ("yes",) if allowed(client, command) else ()
+                    continue
+                row[user.name] = tuple(
+                    kind
+                    for kind, key in KEYS.items()
+                    if allowed(client, command.replace("KEY", key, 1))
+                )
+    return table
+
+
+def name_of(command: str) -> str:
+    """The command without its arguments."""
+    words = [one for one in command.split() if one.isalpha() and one.isupper() and one != "KEY"]
+    two = words[0] in {
+        *("XGROUP", "SLOWLOG", "LATENCY", "SCRIPT", "FUNCTION", "CONFIG", "ACL", "MODULE"),
+        *("CLIENT", "OBJECT", "MEMORY", "CLUSTER", "DEBUG", "COMMAND"),
+    }
+    return " ".join(words[: 2 if two else 1])
+
+
+def as_markdown(table: Table) -> str:
+    """The table as it stands in the document."""
+    names = [user.name for user in USERS]
+    lines = [
+        f"| command | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+        *(
+            f"| `{command}` | {' | '.join(', '.join(row[name]) or 'no' for name in names)} |"
+            for command, row in table.items()
+        ),
+    ]
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module", params=["installed", "packaged"])
+def server(request: pytest.FixtureRequest, start_redis: Callable[..., RedisServer]) -> RedisServer:
+    """Redis as it is installed here, and the one that comes by pip."""
+    binary = packaged_valkey() if request.param == "packaged" else None
+    assert request.param == "installed" or binary is not None
+    return start_redis(binary=binary)
+
+
+def test_every_user_may_do_what_the_document_says(server: RedisServer) -> None:
+    made = as_markdown(table_of(server))
+    print(made)  # noqa: T201 - the table is what this test is for
+    written = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+    assert made == written, "python -m tests.gateway.test_redis_users writes it anew"
+
+
+def test_nobody_may_run_scripts_look_for_keys_or_change_the_server(server: RedisServer) -> None:
+    forbidden = {
+        *("EVAL", "EVALSHA", "FCALL", "SCRIPT FLUSH", "KEYS", "SCAN", "FLUSHALL", "FLUSHDB"),
+        *("CONFIG GET", "CONFIG SET", "SHUTDOWN", "DEBUG SLEEP", "REPLICAOF", "ACL LIST"),
+        *("MODULE LIST", "MONITOR", "XTRIM", "XSETID", "RENAME", "SWAPDB", "CLIENT KILL"),
+    }
+    table = table_of(server)
+    assert forbidden <= set(table)
+    for command in forbidden:
+        assert not any(table[command].values()), command
+    # No service touches what is another's.
+    for command, row in table.items():
+        for user, kinds in row.items():
+            assert "other" not in kinds, (user, command)
+            assert user == "identity" or "identity" not in kinds, (user, command)
+    assert table["SETNX"]["trainer"] == ("readings",)
+    assert not table["GET"]["trainer"]
+    assert not table["GETDEL"]["trainer"]
+
+
+def test_nobody_is_let_in_without_a_name(server: RedisServer) -> None:
+    socket = server.url_for("inference").partition("@")[2]
+    for who in ("", "default:@", "default:x@", "inference:x@", "nobody:x@"):
+        with (
+            Redis.from_url(f"unix://{who}{socket}", driver_info=None) as client,
+            pytest.raises((AuthenticationError, ResponseError)),
+        ):
+            client.ping()
+
+
+def test_no_user_has_a_command_that_its_service_does_not_use() -> None:
+    """The table's commands are those that a test of this file tries."""
+    tried = {name_of(one).lower().replace(" ", "|") for one in COMMANDS}
+    granted = {
+        command
+        for user in USERS
+        if user.name != "identity"
+        for grant in user.grants
+        for command in grant.commands
+    }
+    assert granted - tried <= {"latency|histogram", "xinfo|stream"}
+
+
+async def test_the_services_stay_within_their_rights(
+    start_redis: Callable[..., RedisServer],
+) -> None:
+    """What they do leaves nothing in Redis' log of refused commands."""
+    server = start_redis()
+    results, trainer = connect(server.url), connect(server.url_for("trainer"))
+    log, stream = connect_audit(server.url), connect_stream(server.url_for("chainer"))
+    reading, batch = make_prediction(), make_prediction()
+    await results.add(reading)
+    await trainer.add(batch)
+    assert (await results.list("default", limit=10))[0] == (batch, reading)
+    assert await results.delete("default", reading.id) == reading
+    await log.add(make_event())
+    await stream.open()
+    await stream.open()
+    taken = await stream.take(10, 10)
+    assert len(taken) == 1
+    await stream.done(taken)
+    assert await stream.take(10, 10) == ()
+    assert server.command("ACL LOG") == "*0\r\n"
+    for refused in (trainer.get("default", batch.id), trainer.delete("default", batch.id)):
+        with pytest.raises(StoreUnavailable):
+            await refused
+    for one in (results, trainer, log, stream):
+        await one.close()
+
+
+def test_passwords_are_made_once_and_rights_are_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "redis" / "users.acl"
+    first = write_acl_file(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(set(first.values())) == len(USERS)
+    assert all(len(one) == 64 for one in first.values())
+    path.write_text(path.read_text().replace("+getdel", "+flushall"))
+    assert write_acl_file(path) == first == passwords_in(path)
+    assert path.read_text() == acl_file(first)
+    other = write_acl_file(tmp_path / "other" / "users.acl")
+    assert not set(other.values()) & set(first.values())
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority (`ca.pem`), another one, and a certificate of 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("authority")
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("ca", "other", "server")}
+    for name, key in keys.items():
+        issuer = "ca" if name == "server" else name
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name.from_rfc4514_string(f"CN={name}"))
+            .issuer_name(x509.Name.from_rfc4514_string(f"CN={issuer}"))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now() - timedelta(hours=1))
+            .not_valid_after(now() + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=name != "server", path_length=None), True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False
+            )
+            .sign(keys[issuer], hashes.SHA256())
+        )
+        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        (folder / f"{name}.key").write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+    return folder
+
+
+@pytest.fixture
+def tls_server(
+    authority: Path, start_redis: Callable[..., RedisServer]
+) -> Iterator[tuple[RedisServer, int]]:
+    """A Redis with a TLS port, where the installed one can do that."""
+    port = free_port()
+    options = {
+        "tls-port": str(port),
+        "tls-cert-file": str(authority / "server.pem"),
+        "tls-key-file": str(authority / "server.key"),
+        "tls-ca-cert-file": str(authority / "ca.pem"),
+        "tls-auth-clients": "no",
+        "tls-protocols": "TLSv1.2 TLSv1.3",
+    }
+    server = start_redis(options=options)
+    yield server, port
+    server.stop()
+
+
+async def test_readings_and_events_travel_over_tls(
+    tls_server: tuple[RedisServer, int], authority: Path
+) -> None:
+    server, port = tls_server
+    who = server.url.removeprefix("unix://").partition("@")[0]
+    url = f"rediss://{who}@127.0.0.1:{port}"
+    trusted = authority / "ca.pem"
+    store, log = connect(url, trusted), connect_audit(url, trusted)
+    reading = make_prediction()
+    await store.add(reading)
+    await log.add(make_event())
+    assert await store.get("default", reading.id) == reading
+    await store.close()
+    await log.close()
+    # An authority that did not sign it, none that did, and a name that is not in it.
+    for address, ca_file in (
+        (url, authority / "other.pem"),
+        (url, None),
+        (url.replace("127.0.0.1", "localhost"), trusted),
+    ):
+        refused = connect(address, ca_file)
+        with pytest.raises(StoreUnavailable):
+            await refused.ping()
+        await refused.close()
+    # Nothing is said in the clear.
+    plain = connect(url.replace("rediss://", "redis://"))
+    with pytest.raises(StoreUnavailable):
+        await plain.ping()
+    await plain.close()
+
+
+def _write() -> None:
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        try:
+            made = as_markdown(table_of(server))
+        finally:
+            server.stop()
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{made}\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    _write()
