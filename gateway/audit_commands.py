@@ -45,7 +45,6 @@ def _places(run_dir: Path | None) -> tuple[Settings, Places]:
 def chain(run_dir: RunDir = None) -> None:
     """Move events from Redis into the chain until stopped; one process at a time."""
     settings, places = _places(run_dir)
-    configure_logging()
     try:
         key = read_private_key(places.identity_key)
         given = settings.audit_redis_url
@@ -54,6 +53,8 @@ def chain(run_dir: RunDir = None) -> None:
     except (CannotStart, ChainHeld, ChainDamaged, KeyRefused) as problem:
         typer.echo(problem, err=True)
         raise typer.Exit(1) from None
+
+    configure_logging()
 
     async def work() -> None:
         stopping = asyncio.Event()

@@ -48,7 +48,7 @@ class Chainer:
         Raises:
             ChainDamaged: somebody changed the end of the trail while it was written.
         """
-        opened = False
+        opened, failures = False, 0
         while not stopping.is_set():
             try:
                 if not opened:
@@ -57,11 +57,14 @@ class Chainer:
                     opened = True
                 await self.once()
                 self._sign_daily(now())
+                failures = 0
             except (AuditUnavailable, OSError) as error:
                 # What was taken and not chained comes again after `open`.
-                opened = False
-                cause = getattr(error, "cause", None) or type(error).__name__
-                log.warning("chain", cause=cause)
+                opened, failures = False, failures + 1
+                # Once is how it begins where Redis is started at the same time.
+                if failures > 1:
+                    cause = getattr(error, "cause", None) or type(error).__name__
+                    log.warning("chain", cause=cause)
                 await asyncio.sleep(PAUSE_SECONDS)
         self._sign(now())
 

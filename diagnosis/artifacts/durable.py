@@ -60,20 +60,15 @@ def put_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> None:
     _sync_folder(parent)
 
 
-def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write a file in one step: readers see the old or the new one.
-
-    Args:
-        path: the file; its folder must be there.
-        content: all of it.
-        mode: permissions of the new file, less what the process' umask takes away.
 
     Raises:
         OSError: the disk is full or not writable; the old file is untouched then.
     """
     incoming = path.with_name(f"{INCOMING}{uuid4().hex}")
     try:
-        _write(incoming, content, mode)
+        _write(incoming, content)
         incoming.replace(path)
     except BaseException:
         incoming.unlink(missing_ok=True)
@@ -81,9 +76,8 @@ def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
     _sync_folder(path.parent)
 
 
-def _write(path: Path, content: bytes, mode: int = 0o666) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.redis_users import passwords_in
 from gateway.settings import Settings, child_environment
 from gateway.stack import (
     MAX_SOCKET_PATH,
@@ -18,6 +19,7 @@ from gateway.stack import (
     nginx_variables,
     processes,
     redis_configuration,
+    redis_url,
     sole_run,
 )
 from tests.fixtures.ports import free_port
@@ -140,13 +142,31 @@ def test_only_the_proxy_listens_on_tcp(tmp_path: Path) -> None:
     places = Places.under(tmp_path)
     places.prepare()
     specs = {spec.name: spec for spec in processes(settings, places)}
-    assert list(specs) == ["redis", "inference", "web", "nginx"]
+    assert list(specs) == ["redis", "chainer", "inference", "web", "nginx"]
     assert "port 0\n" in redis_configuration(places)
     for name, at in (("inference", places.inference_socket), ("web", places.web_socket)):
         command = specs[name].command
         assert command[command.index("--uds") + 1] == str(at)
         assert "--port" not in command
     assert nginx_variables(settings, places).listen_address == "127.0.0.1"
-    assert specs["inference"].environment["SIGHTLINE_INFERENCE_REDIS_URL"] == (
-        f"unix://{places.redis_socket}"
-    )
+    for service, name, user in (
+        ("inference", "SIGHTLINE_INFERENCE_REDIS_URL", "inference"),
+        ("chainer", "SIGHTLINE_GATEWAY_AUDIT_REDIS_URL", "chainer"),
+    ):
+        url = specs[service].environment[name]
+        assert url == redis_url(places, user)
+        assert url.startswith(f"unix://{user}:")
+        assert url.endswith(f"@{places.redis_socket}")
+    # The password of one service is not in the environment of another.
+    for service, spec in specs.items():
+        seen = {
+            user
+            for user, password in passwords_in(places.redis_users).items()
+            if any(password in value for value in spec.environment.values())
+        }
+        assert seen == {service} & {"inference", "chainer"}
+
+
+def test_without_a_stack_there_is_no_way_into_its_redis(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match="make run"):
+        redis_url(Places.under(tmp_path), "inference")
