@@ -14,7 +14,7 @@ events out once they are in its chain (`gateway.chain`).
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self, cast
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
@@ -62,6 +62,8 @@ class Action(StrEnum):
     USER_CHANGE = "user-change"
     KEY_CHANGE = "key-change"
     PATIENT_DELETE = "patient-delete"
+    EVENTS_LOST = "events-lost"
+    """Events were taken out of the stream by somebody else than the chainer, before it saw them."""
 
 
 class AuditOutcome(StrEnum):
@@ -173,6 +175,8 @@ class AuditStream:
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._unfinished = True
+        # How many entries were ever taken out of the stream, as far as is known here.
+        self._gone: int | None = None
 
     async def open(self) -> None:
         """Be ready to take; entries that were taken and not finished come first.
@@ -186,7 +190,7 @@ class AuditStream:
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
-        self._unfinished = True
+        self._unfinished, self._gone = True, None
 
     async def take(self, most: int, wait_ms: int) -> tuple[Received, ...]:
         """The next entries, in order; empty where none came within `wait_ms`.
@@ -217,6 +221,28 @@ class AuditStream:
             both.xack(STREAM, GROUP, *ids)
             both.xdel(STREAM, *ids)
             await both.execute()
+
+        if self._gone is not None:
+            self._gone += len(ids)
+
+    async def lost(self) -> int:
+        """How many entries somebody else took out since the last call, or since the first one
+        after `open`. To be asked while nothing that was taken is unfinished.
+
+        Who may add to a stream may also cut it short in the same command, which no right of a
+        Redis user prevents; so it is found out.
+
+        Raises:
+            AuditUnavailable: Redis does not answer.
+        """
+        async with answers(AuditUnavailable):
+            stream = cast("dict[str, int]", await self._client.xinfo_stream(STREAM))
+        before, self._gone = self._gone, stream["entries-added"] - stream["length"]
+        return 0 if before is None else max(0, self._gone - before)
+
+    async def add(self, event: AuditEvent) -> None:
+        """As `AuditLog.add`: what the chainer itself has to say."""
+        await RedisAudit(self._client).add(event)
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from diagnosis.audit import AuditStream
+from diagnosis.audit import Action, AuditEvent, AuditOutcome, AuditStream
 from diagnosis.contracts import now
 from diagnosis.errors import AuditUnavailable
 from gateway.chain import Chain
@@ -82,6 +82,17 @@ class Chainer:
                 log.error("chain", cause="entries that hold no event", entries=unreadable)
             self._chain.append(entries, now())
             await self._stream.done(entries)
+        elif lost := await self._stream.lost():
+            log.error("chain", cause="events were removed before they were chained", events=lost)
+            await self._stream.add(
+                AuditEvent(
+                    at=now(),
+                    action=Action.EVENTS_LOST,
+                    actor="system",
+                    unit="default",
+                    outcome=AuditOutcome.FAILED,
+                )
+            )
         return len(entries)
 
     def _sign_daily(self, at: datetime) -> None:

@@ -88,7 +88,7 @@ USERS = (
         (
             Grant(
                 "%RW~audit:events",
-                ("xgroup|create", "xreadgroup", "xack", "xdel", "xlen", "xinfo|stream"),
+                ("xadd", "xgroup|create", "xreadgroup", "xack", "xdel", "xinfo|stream"),
             ),
         ),
     ),

@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from diagnosis.audit import Received, connect_audit, connect_stream
 from diagnosis.contracts import now
@@ -336,6 +337,36 @@ async def test_the_chainer_goes_on_after_redis_was_away_and_signs_the_end(
     assert verdict.heads == 2
     assert verdict.last_head is not None
     assert verdict.last_head.seq == 2
+
+
+async def test_events_that_somebody_removed_unread_are_told_of(
+    start_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    server = start_redis()
+    log = connect_audit(server.url)
+    stream = connect_stream(server.url_for("chainer"))
+    held = Chain.open(tmp_path)
+    chainer = Chainer(stream, held, PRIVATE_KEY)
+    await stream.open()
+    for count in (3, 0, 2, 0):
+        for _ in range(count):
+            await log.add(make_event())
+        assert await chainer.once(wait_ms=20) == count
+    assert len(records(tmp_path)) == 5
+    # What a service that fell into wrong hands could do, with the right to add.
+    await log.add(make_event())
+    forger = Redis.from_url(server.url, driver_info=None)
+    await forger.xadd("audit:events", {"event": "{}"}, maxlen=1, approximate=False)
+    await forger.aclose()
+    while await chainer.once(wait_ms=20):
+        pass
+    assert await chainer.once(wait_ms=20) == 1
+    assert await chainer.once(wait_ms=20) == 0
+    told = [one.event and one.event["action"] for one in records(tmp_path)]
+    assert told[5:] == [None, "events-lost"]
+    held.close()
+    await stream.close()
+    await log.close()
 
 
 def test_a_verification_waits_for_a_line_that_is_being_written(tmp_path: Path) -> None:
