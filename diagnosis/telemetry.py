@@ -79,6 +79,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.sign_ins = Counter(
+            "sightline_sign_ins",
+            "Tries to sign in that were judged, by outcome (allowed, refused).",
+            ("outcome",),
+            registry=self.registry,
+        )
+
     @contextmanager
     def step(self, disease: str, step: str, timings_ms: dict[str, float]) -> Iterator[None]:
         """Time one step of a reading into the histogram and into `timings_ms`."""
@@ -150,7 +157,8 @@ class RequestTelemetry:
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-_QUIET_ROUTES = {"/healthz", "/readyz", "/metrics"}
+# The last is asked before every request that Nginx passes on, which is logged where it goes.
+_QUIET_ROUTES = {"/healthz", "/readyz", "/metrics", "/internal/check"}
 
 
 def configure_logging(level: str = "INFO") -> None:

@@ -1,12 +1,18 @@
-"""The command `gateway`: run the local stack, or print the proxy's configuration."""
+"""The command `gateway`: run the local stack, make keys and accounts, print the configuration."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from diagnosis import WARNING
+from diagnosis.errors import SightlineError
+from diagnosis.identity import Role
+from diagnosis.telemetry import configure_logging
 from gateway import audit_commands
+from gateway.identity import commands
 from gateway.readiness import NotReady, wait_until_ready
 from gateway.rendering import render
 from gateway.servers import ServerNotFound
@@ -18,8 +24,12 @@ from gateway.stack import (
     check_port,
     nginx_variables,
     processes,
+    public_url,
+    redis_url,
+    running_port,
     sole_run,
 )
+from gateway.store import IdentityStore
 from gateway.supervisor import Supervisor
 
 app = typer.Typer(
@@ -45,7 +55,7 @@ def _settings(port: int | None, run_dir: Path | None) -> Settings:
 
 @app.command()
 def run(port: Port = None, run_dir: RunDir = None) -> None:
-    """Start Redis, inference_service, web_ui and Nginx; stop them all on Ctrl-C."""
+    """Start Redis, the services and Nginx; stop them all on Ctrl-C."""
     settings = _settings(port, run_dir)
     places = Places.under(settings.run_dir)
     try:
@@ -56,7 +66,7 @@ def run(port: Port = None, run_dir: RunDir = None) -> None:
                 status = _supervise(settings, places)
             finally:
                 places.tidy()
-    except (CannotStart, ServerNotFound) as problem:
+    except (CannotStart, ServerNotFound, SightlineError) as problem:
         typer.echo(problem, err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(status)
@@ -73,7 +83,8 @@ def _supervise(settings: Settings, places: Places) -> int:
                 supervisor.ready()
                 supervisor.say(f"READY: open http://{HOST}:{settings.port} (Ctrl-C stops it)")
                 supervisor.say(WARNING)
-        except NotReady as problem:
+                _invite_the_first_admin(settings, places, supervisor)
+        except (NotReady, SightlineError) as problem:
             failed = True
             supervisor.say(str(problem))
             supervisor.terminate()
@@ -84,6 +95,72 @@ def _supervise(settings: Settings, places: Places) -> int:
         typer.echo(f"{supervisor.first_to_stop} cannot run, so all was stopped.", err=True)
         return 1
     return 1 if failed else 0
+
+
+def _invite_the_first_admin(settings: Settings, places: Places, supervisor: Supervisor) -> None:
+    token = commands.with_store(redis_url(places, "identity"), commands.first_admin)
+    if token is not None:
+        supervisor.say("Nobody can administer Sightline yet. Open this link to become its admin;")
+        supervisor.say("it works once, within 24 hours, and the next start prints a new one:")
+        supervisor.say(f"{public_url(settings.port)}/welcome/{token}")
+
+
+Roles = Annotated[list[Role], typer.Option("--role", help="May be given several times.")]
+
+
+@app.command("create-key")
+def create_key(
+    role: Roles,
+    name: Annotated[str, typer.Option(help="What the key is called in lists.")] = "command line",
+    days: Annotated[float, typer.Option(min=0.001, max=366, help="How long it works.")] = 90,
+    run_dir: RunDir = None,
+) -> None:
+    """Make an API key for scripts; the last line of the output is the key alone."""
+    _, key = _at_the_running_one(
+        run_dir,
+        lambda store: commands.create_key(store, tuple(role), name=name, days=days),
+    )
+    typer.echo(f"A key with the roles {', '.join(role)} for {days:g} days:", err=True)
+    typer.echo(key)
+
+
+@app.command("create-user")
+def create_user(
+    name: str,
+    role: Roles,
+    unit: Annotated[str, typer.Option(help="Whose readings they see.")] = "default",
+    run_dir: RunDir = None,
+) -> None:
+    """Make an account and print a one-time link that sets its password."""
+    _print_link(run_dir, lambda store: commands.create_user(store, name, tuple(role), unit=unit))
+
+
+@app.command("reset-user")
+def reset_user(name: str, run_dir: RunDir = None) -> None:
+    """Let somebody in again: password, codes and sessions end, a one-time link is printed."""
+    _print_link(run_dir, lambda store: commands.reset_user(store, name))
+
+
+def _print_link(run_dir: Path | None, work: Callable[[IdentityStore], Awaitable[str]]) -> None:
+    port, token = _at_the_running_one(run_dir, work)
+    typer.echo("A link that works once, within 24 hours:", err=True)
+    typer.echo(f"{public_url(port)}/welcome/{token}")
+
+
+def _at_the_running_one(
+    run_dir: Path | None, work: Callable[[IdentityStore], Awaitable[str]]
+) -> tuple[int, str]:
+    """The port of the stack that runs from a folder, and what some work with its store gave."""
+    configure_logging("WARNING")
+    places = Places.under(_settings(None, run_dir).run_dir)
+    try:
+        return running_port(places), commands.with_store(redis_url(places, "identity"), work)
+    except (CannotStart, SightlineError) as problem:
+        typer.echo(problem, err=True)
+    except ValidationError as problem:
+        wrong = ", ".join(str(one["loc"][0]) for one in problem.errors())
+        typer.echo(f"Not a possible value: {wrong}.", err=True)
+    raise typer.Exit(1)
 
 
 @app.command("render-nginx")

@@ -12,6 +12,7 @@ from diagnosis.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NoSuchResource,
+    NotSignedIn,
     ServiceUnavailable,
     SightlineError,
 )
@@ -77,6 +78,8 @@ PROXY_PROBLEMS: tuple[ProxyProblem, ...] = (
         "The request is not well-formed HTTP.",
         "Send the request with a browser or an ordinary HTTP client.",
     ),
+    # To people it is a way in, see the template.
+    _of(NotSignedIn),
     # 403 is what Nginx says of a folder without an index: there is nothing to see there.
     _of(NoSuchResource, raised_by=(403,)),
     _of(MethodNotAllowed),
@@ -111,7 +114,6 @@ PROXY_PROBLEMS: tuple[ProxyProblem, ...] = (
         "Delete the cookies of this site and try again.",
         raised_by=(494,),
     ),
-    _of(SightlineError),
     ProxyProblem(
         501,
         "not-implemented",
@@ -120,7 +122,16 @@ PROXY_PROBLEMS: tuple[ProxyProblem, ...] = (
         "Send the file as multipart form data, as the API description shows.",
     ),
     _of(ServiceUnavailable, status=502),
-    _of(ServiceUnavailable, status=503),
+    # 500 is what Nginx says where the identity service gives no answer of use.
+    ProxyProblem(
+        503,
+        ServiceUnavailable.code,
+        "Not available at the moment",
+        "A service that this needs does not answer at the moment.",
+        ServiceUnavailable.default_remedy,
+        retry_after=ServiceUnavailable.retry_after,
+        raised_by=(500,),
+    ),
     ProxyProblem(
         504,
         "service-timeout",

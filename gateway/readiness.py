@@ -25,8 +25,8 @@ def wait_until_ready(
 ) -> bool:
     """Return True as soon as a page can be opened and a reading can be made.
 
-    Asks inference_service and web_ui on their sockets whether they are ready (models loaded,
-    Redis there), then gets the start page as a browser would.
+    Asks each service on its socket whether it is ready (models loaded, Redis there), then goes to
+    the start page as a browser would, which sends whoever is not signed in to sign in.
 
     Args:
         given_up: asked between polls; where it is True, this returns False at once.
@@ -36,6 +36,7 @@ def wait_until_ready(
     """
     deadline = time.monotonic() + settings.start_timeout_seconds
     steps = (
+        ("the identity service", "http://identity/readyz", places.identity_socket),
         ("inference_service", "http://inference/readyz", places.inference_socket),
         ("web_ui", "http://web/readyz", places.web_socket),
         ("the start page", f"http://{HOST}:{settings.port}/", None),
@@ -63,7 +64,7 @@ def _what_is_missing(client: httpx.Client, url: str, unix_socket: Path | None) -
         answer = client.get(url)
     except httpx.TransportError:
         return "nothing yet"
-    if answer.status_code == httpx.codes.OK:
+    if answer.status_code in (httpx.codes.OK, httpx.codes.SEE_OTHER):
         return None
     return f"{answer.status_code} {answer.text[:500]}"
 

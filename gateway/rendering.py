@@ -68,6 +68,8 @@ class NginxVariables(BaseModel):
     """Where web_ui listens."""
     inference_upstream: Upstream
     """Where inference_service listens."""
+    identity_upstream: Upstream
+    """Where the identity service listens."""
     static_dir: Folder
     """Served under /static/; built assets with hashed names lie in its folder dist/assets."""
     error_pages_dir: Folder

@@ -2,9 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from diagnosis.identity import Role
 
 #: The folder of the clone: `models/` and the built page assets lie in it.
 PROJECT = Path(__file__).resolve().parents[1]
@@ -12,9 +16,6 @@ PROJECT = Path(__file__).resolve().parents[1]
 #: What a child process may inherit by name. Proxies, credentials and tracing switches of the
 #: shell stay out, so that a service behaves the same whoever starts it.
 INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TERM", "TMPDIR", "TZ")
-
-#: Settings of the services, which may be set in the shell that runs `make run`.
-INHERITED_PREFIXES = ("SIGHTLINE_INFERENCE_", "SIGHTLINE_WEB_")
 
 
 class Settings(BaseSettings):
@@ -52,10 +53,77 @@ class Settings(BaseSettings):
     """How long the stack may take until it is ready, models loaded."""
 
 
-def child_environment() -> dict[str, str]:
-    """What a child process inherits of this one's environment: names from a closed list."""
+class IdentitySettings(BaseSettings):
+    """Settings of the identity service; each can be set as `SIGHTLINE_GATEWAY_IDENTITY_<NAME>`.
+
+    None of them turns identity off.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIGHTLINE_GATEWAY_IDENTITY_",
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+    )
+
+    redis_url: SecretStr
+    """Where accounts are kept: `unix:///path`, `redis://` or `rediss://`, with the password if
+    there is one. It has no default, so that no account lands in a Redis that happens to run."""
+    key_file: Path
+    """Private key (PEM, Ed25519) that identities are signed with; made where there is none, with
+    the public key beside it (`.pub`), which every service is given."""
+    public_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+$")]
+    """The address that people use, without a path. Links begin with it; where it is `https`,
+    cookies are sent over TLS only."""
+    code_required_for: tuple[Role, ...] = ()
+    """Roles whose holders must set up one-time codes (TOTP) when they sign in with a password, as
+    JSON: `["admin"]`. Everybody else may."""
+    oidc_issuer: Annotated[str, StringConstraints(pattern=r"^https?://[^?#\s]+$")] | None = None
+    """Address of the OpenID Connect provider whose accounts may sign in; unset, none is asked."""
+    oidc_client_id: str | None = None
+    """What the provider calls this installation."""
+    oidc_client_secret: SecretStr | None = None
+    """The secret that goes with it."""
+    oidc_scope: str = "openid profile"
+    """What the provider is asked for."""
+    oidc_roles_claim: str | None = None
+    """The claim of the provider's answer that lists somebody's groups, for `oidc_roles`; unset,
+    only people whom an admin has entered with their `subject` may sign in."""
+    oidc_roles: dict[str, Role] = Field(default_factory=dict)
+    """Which of those groups stands for which role, as JSON: `{"radiology": "clinician"}`. Whoever
+    is in one gets an account, and at each sign-in the roles of the day."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe line that is logged."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether people come by TLS."""
+        return urlsplit(self.public_url).scheme == "https"
+
+    @property
+    def cookie_name(self) -> str:
+        """What the session's cookie is called; under TLS browsers hold it to this host."""
+        return "__Host-sightline_session" if self.secure else "sightline_session"
+
+    @model_validator(mode="after")
+    def _a_whole_provider(self) -> Self:
+        if self.oidc_issuer is not None and not (self.oidc_client_id and self.oidc_client_secret):
+            raise ValueError(
+                "a provider needs SIGHTLINE_GATEWAY_IDENTITY_OIDC_CLIENT_ID and"
+                " SIGHTLINE_GATEWAY_IDENTITY_OIDC_CLIENT_SECRET"
+            )
+        return self
+
+
+def child_environment(prefix: str | None = None) -> dict[str, str]:
+    """What a child process inherits of this one's environment: names from a closed list.
+
+    Args:
+        prefix: of the child's own settings, which may be set in the shell that runs `make run`.
+            No process is handed those of another, some of which are secrets.
+    """
     return {
         name: value
         for name, value in os.environ.items()
-        if name in INHERITED or name.startswith(INHERITED_PREFIXES)
+        if name in INHERITED or (prefix is not None and name.startswith(prefix))
     }

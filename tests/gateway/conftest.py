@@ -35,6 +35,9 @@ class Echo(BaseHTTPRequestHandler):
         if self.path.endswith("/hangs-up"):
             self.close_connection = True
             return
+        if self.server.name == "identity" and self.path == "/internal/check":  # type: ignore[attr-defined]
+            self.check()
+            return
         if self.path.endswith("/slow"):
             time.sleep(SLOW_SECONDS)
         status = 503 if self.path.endswith("/busy") else 200
@@ -61,7 +64,15 @@ class Echo(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
+    def check(self) -> None:
+        """As the identity service answers Nginx: everybody is somebody, but who says otherwise."""
+        said = self.headers.get("authorization")
+        self.send_response({"Bearer nobody": 401, "Bearer broken": 500}.get(said or "", 200))
+        self.send_header("X-Sightline-Identity", "signed:" + json.dumps(dict(self.headers)))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
     def log_message(self, *_: object) -> None:
         """Nothing: the tests look at the answers."""
@@ -104,6 +115,7 @@ class Proxy:
                 "listen_port": self.port,
                 "web_upstream": f"unix:{folder}/web.sock",
                 "inference_upstream": f"unix:{folder}/inference.sock",
+                "identity_upstream": f"unix:{folder}/identity.sock",
                 "static_dir": self.static,
                 "error_pages_dir": self.errors,
                 "run_dir": folder,
@@ -173,20 +185,22 @@ def nginx() -> Server:
 
 @pytest.fixture(scope="module")
 def start_proxy(nginx: Server) -> Iterator[Callable[..., Proxy]]:
-    """Start a proxy with other variables; `services=False` leaves nothing behind it."""
+    """Start a proxy with other variables.
+
+    `services=False` leaves nothing behind it but the identity service, `identity=False` not that.
+    """
     with ExitStack() as stack:
 
-        def start(*, services: bool = True, **variables: Any) -> Proxy:
+        def start(*, services: bool = True, identity: bool = True, **variables: Any) -> Proxy:
             # Not pytest's own folder: its path can be longer than a socket's may be.
             root = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxy-"))
             folder = Path(root)
-            if services:
-                for name in ("web", "inference"):
-                    server = stack.enter_context(EchoServer(folder / f"{name}.sock", name))
-                    threading.Thread(
-                        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-                    ).start()
-                    stack.callback(server.shutdown)
+            for name in ("web", "inference") * services + ("identity",) * identity:
+                server = stack.enter_context(EchoServer(folder / f"{name}.sock", name))
+                threading.Thread(
+                    target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+                ).start()
+                stack.callback(server.shutdown)
             proxy = Proxy(nginx, folder, **variables)
             stack.callback(proxy.stop)
             return proxy

@@ -22,6 +22,7 @@ def variables(folder: Path, **changes: Any) -> NginxVariables:
             "listen_port": 18099,
             "web_upstream": f"unix:{folder}/web.sock",
             "inference_upstream": f"unix:{folder}/inference.sock",
+            "identity_upstream": f"unix:{folder}/identity.sock",
             "static_dir": folder / "static",
             "error_pages_dir": folder / "errors",
             "run_dir": folder / "run",

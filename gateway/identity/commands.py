@@ -1,0 +1,136 @@
+"""What the command line does with accounts, for whoever may use the run folder."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from diagnosis.identity import Role
+from gateway.identity import people
+from gateway.identity.attempts import Attempts
+from gateway.identity.events import Action, LoggedTrail, Trail, by_command
+from gateway.identity.keys import Keys
+from gateway.identity.records import Account
+from gateway.identity.refusals import NameTaken, UnknownAccount
+from gateway.store import IdentityStore, connect
+
+ADMIN: Final = "admin"
+"""The name of the first account."""
+SCRIPTS: Final = "scripts"
+"""The name of the account that keys of the command line belong to; nobody signs in as it, and
+closing it ends all of them."""
+
+T = TypeVar("T")
+
+
+def with_store(url: str, work: Callable[[IdentityStore], Awaitable[T]]) -> T:
+    """Do some work with the store at `url`.
+
+    Raises:
+        StoreUnavailable: it does not answer.
+    """
+
+    async def do() -> T:
+        store = connect(url)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(do())
+
+
+async def first_admin(store: IdentityStore, clock: Callable[[], float] = time.time) -> str | None:
+    """The token of a one-time link for the first admin, who is made where there is no admin.
+
+    None once an admin can sign in.
+    """
+    admins = [one for one in await store.accounts() if Role.ADMIN in one.roles and not one.service]
+    if any(one.can_sign_in for one in admins):
+        return None
+    waiting = [one for one in admins if not one.disabled]
+    if not waiting:
+        taken = await store.account_named(ADMIN)
+        name = ADMIN if taken is None else f"{ADMIN}-{int(clock())}"
+        roles, shown = (Role.ADMIN,), "Administrator"
+        waiting = [await people.enter(store, clock, name=name, roles=roles, display_name=shown)]
+    return await people.invite(store, clock, waiting[0])
+
+
+async def create_key(
+    store: IdentityStore,
+    roles: tuple[Role, ...],
+    *,
+    name: str,
+    days: float,
+    clock: Callable[[], float] = time.time,
+    trail: Trail | None = None,
+) -> str:
+    """The text of a new API key of the account `scripts`."""
+    owner = await store.account_named(SCRIPTS) or await _scripts(store, clock)
+    key, text = await Keys(store, clock).make(owner, name, roles, clock() + days * 86400)
+    await (trail or LoggedTrail()).add(by_command(Action.KEY_CHANGE, key.id))
+    return text
+
+
+async def create_user(
+    store: IdentityStore,
+    name: str,
+    roles: tuple[Role, ...],
+    *,
+    unit: str,
+    clock: Callable[[], float] = time.time,
+    trail: Trail | None = None,
+) -> str:
+    """Make an account, and return the token of its one-time link.
+
+    Raises:
+        NameTaken: there is one of this name.
+        pydantic.ValidationError: the name or the unit is malformed.
+    """
+    account = await people.enter(store, clock, name=name, roles=roles, unit=unit)
+    await (trail or LoggedTrail()).add(by_command(Action.USER_CHANGE, account.id))
+    return await people.invite(store, clock, account)
+
+
+async def reset_user(
+    store: IdentityStore,
+    name: str,
+    *,
+    clock: Callable[[], float] = time.time,
+    trail: Trail | None = None,
+) -> str:
+    """Take password and codes away, end every session, open the account, and return the token of
+    a new one-time link.
+
+    Raises:
+        UnknownAccount: there is none of this name, or nobody signs in as it.
+    """
+    account = await store.account_named(name.strip().lower())
+    if account is None or account.service:
+        raise UnknownAccount(f"There is no account of the name {name}.")
+    await (trail or LoggedTrail()).add(by_command(Action.USER_CHANGE, account.id))
+    await store.change_account(
+        account.id,
+        lambda one: one.model_copy(update={"password": None, "totp": None, "disabled": False}),
+    )
+    await store.end_sessions(account.id)
+    await Attempts(store, clock).reopen(account.name)
+    return await people.invite(store, clock, account)
+
+
+async def _scripts(store: IdentityStore, clock: Callable[[], float]) -> Account:
+    try:
+        return await people.enter(
+            store,
+            clock,
+            name=SCRIPTS,
+            roles=tuple(Role),
+            display_name="Scripts on this machine",
+            service=True,
+        )
+    except NameTaken:
+        # Another command was faster.
+        found = await store.account_named(SCRIPTS)
+        assert found is not None
+        return found

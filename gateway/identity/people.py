@@ -1,0 +1,129 @@
+"""What is done to accounts: entered, invited, changed."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from diagnosis.identity import Role
+from gateway.identity.passwords import check_password
+from gateway.identity.records import Account, Link, Subject, digest, new_id, new_secret
+from gateway.identity.refusals import LastAdmin, LinkUsed, NameTaken, UnknownAccount
+from gateway.identity.service import Service
+from gateway.store import IdentityStore, Taken
+
+LINK_SECONDS: Final = 24 * 60 * 60
+"""How long a one-time link is valid."""
+
+
+async def enter(
+    store: IdentityStore,
+    clock: Callable[[], float],
+    *,
+    name: str,
+    roles: tuple[Role, ...],
+    display_name: str | None = None,
+    unit: str = "default",
+    subject: Subject | None = None,
+    service: bool = False,
+) -> Account:
+    """Make an account, which has no password yet.
+
+    Raises:
+        NameTaken: there is one of this name, or of this person at the provider.
+        pydantic.ValidationError: a name or a unit is malformed.
+    """
+    account = Account(
+        id=new_id("u"),
+        name=name,
+        display_name=display_name or name,
+        roles=tuple(sorted(set(roles))),
+        unit=unit,
+        subject=subject,
+        service=service,
+        made_at=clock(),
+    )
+    try:
+        await store.add_account(account)
+    except Taken:
+        raise NameTaken from None
+    return account
+
+
+async def invite(store: IdentityStore, clock: Callable[[], float], account: Account) -> str:
+    """The token of a new one-time link for an account; an older one counts no more."""
+    token = new_secret()
+    link = Link(digest=digest(token), account=account.id, expires_at=clock() + LINK_SECONDS)
+    await store.add_link(link, LINK_SECONDS)
+    return token
+
+
+async def invited(service: Service, token: str) -> Account:
+    """Whose link this is; it stays valid.
+
+    Raises:
+        LinkUsed: nobody's.
+    """
+    return await _owner(service, await service.store.link(digest(token)))
+
+
+async def accept(service: Service, token: str, password: str) -> Account:
+    """Use a link: it sets the password, and whatever there was before ends.
+
+    Sessions, codes of a device and failed tries are gone: this is also how somebody gets in again
+    who has lost the password or the device.
+
+    Raises:
+        PasswordRefused: the password cannot be used; the link stays valid.
+        LinkUsed: the link is nobody's.
+    """
+    account = await invited(service, token)
+    check_password(password, account.name, account.display_name)
+    hashed = await service.passwords.hash(password)
+    account = await _owner(service, await service.store.take_link(digest(token)))
+    changed = await service.store.change_account(
+        account.id,
+        lambda one: one.model_copy(
+            update={"password": hashed, "totp": None, "totp_step": 0, "totp_proposed": None}
+        ),
+    )
+    await service.sessions.end_all(account)
+    await service.attempts.reopen(account.name)
+    assert changed is not None
+    return changed
+
+
+async def change(service: Service, account_id: str, **changes: Any) -> Account:
+    """Change roles, unit, display name, or whether somebody is disabled.
+
+    Raises:
+        UnknownAccount: there is none of this id.
+        LastAdmin: nobody could administer the system any more.
+    """
+    before = await service.store.account(account_id)
+    if before is None:
+        raise UnknownAccount
+    after = Account.model_validate(before.model_dump() | changes)
+    if _administers(before) and not _administers(after):
+        others = await service.store.accounts()
+        if not any(_administers(one) for one in others if one.id != account_id):
+            raise LastAdmin
+    changed = await service.store.change_account(
+        account_id, lambda one: Account.model_validate(one.model_dump() | changes)
+    )
+    if changed is None:
+        raise UnknownAccount
+    if changed.disabled:
+        await service.sessions.end_all(changed)
+    return changed
+
+
+def _administers(account: Account) -> bool:
+    return account.can_sign_in and Role.ADMIN in account.roles
+
+
+async def _owner(service: Service, link: Link | None) -> Account:
+    if link is None or service.clock() >= link.expires_at:
+        raise LinkUsed
+    account = await service.store.account(link.account)
+    if account is None or account.disabled or account.service:
+        raise LinkUsed
+    return account

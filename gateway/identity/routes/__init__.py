@@ -1,0 +1,1 @@
+"""What the identity service answers, one module a noun."""

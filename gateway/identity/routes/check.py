@@ -1,0 +1,20 @@
+"""What Nginx asks before it passes a request on; never reached from outside."""
+
+from fastapi import APIRouter, Request, Response
+
+from diagnosis.errors import NotSignedIn
+from diagnosis.identity import HEADER, sign_identity
+from gateway.identity.callers import find_caller
+from gateway.identity.service import ServiceDependency
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/internal/check")
+async def check(request: Request, service: ServiceDependency) -> Response:
+    """200 with the signed identity of whoever sent the request, or 401."""
+    caller = await find_caller(request, service)
+    if caller is None:
+        raise NotSignedIn
+    signed = sign_identity(caller.identity, service.private_key)
+    return Response(headers={HEADER: signed, "Cache-Control": "no-store"})
