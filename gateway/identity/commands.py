@@ -10,7 +10,7 @@ from gateway.identity import people
 from gateway.identity.attempts import Attempts
 from gateway.identity.events import Action, LoggedTrail, Trail, by_command
 from gateway.identity.keys import Keys
-from gateway.identity.records import Account
+from gateway.identity.records import Account, plain_name
 from gateway.identity.refusals import NameTaken, UnknownAccount
 from gateway.store import IdentityStore, connect
 
@@ -106,7 +106,7 @@ async def reset_user(
     Raises:
         UnknownAccount: there is none of this name, or nobody signs in as it.
     """
-    account = await store.account_named(name.strip().lower())
+    account = await store.account_named(plain_name(name))
     if account is None or account.service:
         raise UnknownAccount(f"There is no account of the name {name}.")
     await (trail or LoggedTrail()).add(by_command(Action.USER_CHANGE, account.id))

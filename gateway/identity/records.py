@@ -8,17 +8,22 @@ import hashlib
 import secrets
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from diagnosis.contracts import Slug
 from diagnosis.identity import Role
 
-#: A name to sign in with, in lower case; an address of e-mail is one.
+
+def plain_name(typed: str) -> str:
+    """A name as it is kept, whatever case it was typed in."""
+    return typed.strip().lower()
+
+
+#: A name to sign in with; an address of e-mail is one.
 Name = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^[a-z0-9][a-z0-9._@+\-]{1,63}$", to_lower=True, strip_whitespace=True
-    ),
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@+\-]{1,63}$"),
+    BeforeValidator(lambda typed: plain_name(typed) if isinstance(typed, str) else typed),
 ]
 #: What pages show of somebody, and what a key is called.
 Label = Annotated[

@@ -10,7 +10,7 @@ from typing import Literal
 from gateway.identity.attempts import Attempt
 from gateway.identity.codes import step_of
 from gateway.identity.events import Action, by_account
-from gateway.identity.records import Account
+from gateway.identity.records import Account, plain_name
 from gateway.identity.refusals import SignInFailed
 from gateway.identity.service import Service
 
@@ -48,7 +48,7 @@ async def by_password(
         SignInFailed: something is wrong, whatever it is.
         LockedOut: there were too many failures.
     """
-    name = name.strip().lower()
+    name = plain_name(name)
     attempt = await service.attempts.begin(name, address)
     account = await service.store.account_named(name)
     kept = account.password if account is not None and account.can_sign_in else None

@@ -1,0 +1,1 @@
+"""The identity service, with a real Redis and a clock that the tests turn."""
