@@ -392,8 +392,8 @@ class ServiceUnavailable(TemporarilyUnavailable):
     """A service behind this one does not answer."""
 
     code = "service-unavailable"
-    title = "The service that reads images does not answer"
-    default_detail = "The service that reads images does not answer at the moment."
+    title = "A part of Sightline does not answer"
+    default_detail = "A service that this needs does not answer at the moment."
 
 
 class Overloaded(TemporarilyUnavailable):

@@ -123,15 +123,7 @@ PROXY_PROBLEMS: tuple[ProxyProblem, ...] = (
     ),
     _of(ServiceUnavailable, status=502),
     # 500 is what Nginx says where the identity service gives no answer of use.
-    ProxyProblem(
-        503,
-        ServiceUnavailable.code,
-        "Not available at the moment",
-        "A service that this needs does not answer at the moment.",
-        ServiceUnavailable.default_remedy,
-        retry_after=ServiceUnavailable.retry_after,
-        raised_by=(500,),
-    ),
+    _of(ServiceUnavailable, status=503, raised_by=(500,)),
     ProxyProblem(
         504,
         "service-timeout",

@@ -6,14 +6,17 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from tests.fixtures.chromium import chromium
-from tests.fixtures.stack import Stack
+from tests.fixtures.stack import READER, Stack
 
 __all__ = ["chromium"]
 
 
 @pytest.fixture
 def open_page(chromium: Browser, stack: Stack) -> Iterator[Callable[..., Page]]:
-    """Open pages whose addresses begin at the stack; no script may fail, no host be asked."""
+    """Open pages whose addresses begin at the stack, as somebody who reads images.
+
+    No script may fail, no host be asked.
+    """
     complaints: list[str] = []
     contexts = []
 
@@ -28,6 +31,8 @@ def open_page(chromium: Browser, stack: Stack) -> Iterator[Callable[..., Page]]:
     def begin(*, scripts: bool = True) -> Page:
         context = chromium.new_context(base_url=stack.url, java_script_enabled=scripts)
         contexts.append(context)
+        cookie = {"name": "sightline_session", "value": stack.session(*READER), "url": stack.url}
+        context.add_cookies([cookie])
         page = context.new_page()
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))

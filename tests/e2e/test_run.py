@@ -1,6 +1,7 @@
 """`gateway run`, which is `make run` once everything is installed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,6 +53,27 @@ class Run:
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.1)
 
+    def await_saying(self, pattern: str) -> str:
+        """The first group of what the command said, once it has."""
+        deadline = time.monotonic() + SECONDS
+        while (found := re.search(pattern, self.said())) is None:
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.05)
+        return found[1]
+
+    def command_line(self, *arguments: str) -> str:
+        """The last line that another command prints for the stack that runs here."""
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway.cli", *arguments, "--run-dir", str(self.run_dir)],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip().splitlines()[-1]
+
     def said(self) -> str:
         return self.output.read_text(errors="replace")
 
@@ -77,7 +99,8 @@ def test_it_says_when_it_is_ready_and_stops_without_a_trace(
     run: Run, number: signal.Signals
 ) -> None:
     assert f"READY: open http://127.0.0.1:{run.port}" in run.said()
-    assert httpx.get(f"http://127.0.0.1:{run.port}/", trust_env=False).status_code == 200
+    start = httpx.get(f"http://127.0.0.1:{run.port}/", trust_env=False)
+    assert (start.status_code, start.headers["location"]) == (303, "/sign-in?next=/")
     os.killpg(run.process.pid, number)
     assert run.process.wait(15) == 0, run.said()
     assert processes_of(run.run_dir) == {}
@@ -91,12 +114,48 @@ def test_a_second_one_from_the_same_folder_says_so(run: Run) -> None:
     )
     assert second.returncode == 1
     assert f"already runs from {run.run_dir} on http://127.0.0.1:{run.port}" in second.stderr
-    assert httpx.get(f"http://127.0.0.1:{run.port}/", trust_env=False).status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{run.port}/", trust_env=False).status_code == 303
+
+
+def test_the_first_admin_comes_in_by_a_link_and_lets_others_in(run: Run) -> None:
+    """From the link that is printed to a reading's list; a key of the command line serves too."""
+    token = run.await_saying(rf"http://127\.0\.0\.1:{run.port}/welcome/(\S+)")
+    address, password = f"http://127.0.0.1:{run.port}", "a quiet meadow at noon"
+    with httpx.Client(base_url=address, timeout=30, trust_env=False) as admin:
+        refused = admin.post(f"/auth/welcome/{token}", json={"password": "too short"})
+        assert (refused.status_code, refused.json()["code"]) == (422, "password-refused")
+        assert admin.post(f"/auth/welcome/{token}", json={"password": password}).status_code == 204
+        me = admin.get("/auth/session").json()
+        assert me["roles"] == ["admin"]
+        admin.headers["X-CSRF-Token"] = me["csrf"]
+        made = admin.post("/api/v1/users", json={"name": "ada", "roles": ["clinician"]}).json()
+        link = admin.post(f"/api/v1/users/{made['id']}/invitation").json()["link"]
+        assert link.startswith(f"{address}/welcome/")
+    with httpx.Client(base_url=address, timeout=30, trust_env=False) as ada:
+        welcome = link.replace("/welcome/", "/auth/welcome/")
+        assert ada.post(welcome, json={"password": password}).status_code == 204
+        assert ada.get("/api/v1/predictions").status_code == 200
+        assert ada.get("/api/v1/users").status_code == 403
+    key = run.command_line("create-key", "--role", "clinician", "--days", "1")
+    with httpx.Client(base_url=f"{address}/api/v1", timeout=30, trust_env=False) as script:
+        assert script.get("/predictions").status_code == 401
+        script.headers["Authorization"] = f"Bearer {key}"
+        assert script.get("/predictions").status_code == 200
+    again = run.command_line("reset-user", "admin")
+    assert again.startswith(f"{address}/welcome/")
+    assert again != token
+    assert run.command_line("create-user", "eve", "--role", "ops").startswith(address)
+    # No secret of all these is in what was printed since, or in a log.
+    logged = run.said() + (run.run_dir / "nginx" / "access.log").read_text()
+    for secret in (key, password, link.rpartition("/")[2], again.rpartition("/")[2]):
+        assert secret not in logged
+    assert logged.count(token) == 1
 
 
 def test_readings_come_back_by_themselves_after_redis_was_killed(run: Run, film: bytes) -> None:
     address = f"http://127.0.0.1:{run.port}/api/v1"
-    with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+    key = {"Authorization": f"Bearer {run.command_line('create-key', '--role', 'clinician')}"}
+    with httpx.Client(base_url=address, headers=key, timeout=30, trust_env=False) as client:
 
         def read() -> httpx.Response:
             return client.post(f"/diseases/{DISEASE}/predictions", files={"image": ("f", film)})

@@ -126,6 +126,22 @@ def test_a_missing_field_is_named(stack: Stack) -> None:
     assert problem.errors[0].field == "image"
 
 
+def test_a_stranger_sees_nothing_of_anybody(stack: Stack, film: bytes) -> None:
+    made = read(stack, film).json()["id"]
+    with stack.stranger() as stranger:
+        for path in (f"/api/v1/predictions/{made}", f"/api/v1/predictions/{made}/image"):
+            assert stranger.get(path).status_code == 401
+        assert stranger.delete(f"/api/v1/predictions/{made}").status_code == 401
+        page = stranger.get(f"/readings/{made}")
+        assert (page.status_code, page.headers["location"]) == (
+            303,
+            f"/sign-in?next=/readings/{made}",
+        )
+        assert stranger.post(PAGE, files={"image": ("f", film)}).status_code == 303
+        assert stranger.post(API, files={"image": ("f", film)}).status_code == 401
+    assert newest(stack)[0] == made
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/api/v1/readyz"])
 def test_the_private_side_is_not_there(stack: Stack, path: str) -> None:
     with stack.client() as client:
@@ -134,7 +150,9 @@ def test_the_private_side_is_not_there(stack: Stack, path: str) -> None:
 
 def test_every_answer_of_the_proxy_has_its_page(stack: Stack) -> None:
     built = {path.name for path in stack.settings.error_pages_dir.iterdir()}
-    assert {f"{problem.status}.html" for problem in PROXY_PROBLEMS} <= built
+    # Whoever is not signed in is sent to sign in, which is no page of the proxy's.
+    shown = {f"{problem.status}.html" for problem in PROXY_PROBLEMS if problem.status != 401}
+    assert shown <= built
 
 
 #: As they would stand in a file's name, in a DICOM header, in EXIF, in a form and in an address.
@@ -213,7 +231,8 @@ def test_without_redis_all_say_so_and_all_comes_back(stack: Stack, film: bytes) 
     try:
         answer = read(stack, film)
         problem = Problem.model_validate_json(answer.content)
-        assert (answer.status_code, problem.code) == (503, "store-unavailable")
+        # Without it nobody can be told who they are, so nothing is reached behind the door.
+        assert (answer.status_code, problem.code) == (503, "service-unavailable")
         assert int(answer.headers["retry-after"]) > 0
         readiness = stack.readiness()
         assert readiness.status_code == 503
@@ -255,6 +274,23 @@ def test_without_a_service_the_door_still_answers(stack: Stack, film: bytes, nam
     finally:
         stack.start_one(name)
         stack.await_ready()
+    assert read(stack, film).status_code == 201
+
+
+def test_without_the_identity_service_nobody_gets_in(stack: Stack, film: bytes) -> None:
+    with stack.client() as client, stack.stranger() as stranger:
+        stack.kill_one("identity")
+        try:
+            for one in (client, stranger):
+                api, page = one.get("/api/v1/predictions"), one.get("/history")
+                assert (api.status_code, api.json()["code"]) == (503, "service-unavailable")
+                assert page.status_code == 503
+                assert "try again in a few seconds" in page.text
+            assert stranger.get("/static/dist/manifest.json").status_code == 200
+        finally:
+            stack.start_one("identity")
+            stack.await_ready()
+        assert client.get("/history").status_code == 200
     assert read(stack, film).status_code == 201
 
 

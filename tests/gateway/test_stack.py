@@ -132,8 +132,11 @@ def test_a_child_inherits_nothing_it_was_not_meant_to(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
     monkeypatch.setenv("SIGHTLINE_INFERENCE_THREADS", "1")
-    inherited = child_environment()
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_IDENTITY_OIDC_CLIENT_SECRET", "secret")
+    assert "SIGHTLINE_INFERENCE_THREADS" not in child_environment()
+    inherited = child_environment("SIGHTLINE_INFERENCE_")
     assert inherited["SIGHTLINE_INFERENCE_THREADS"] == "1"
+    assert "SIGHTLINE_GATEWAY_IDENTITY_OIDC_CLIENT_SECRET" not in inherited
     assert {"AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY"}.isdisjoint(inherited)
 
 
@@ -142,14 +145,19 @@ def test_only_the_proxy_listens_on_tcp(tmp_path: Path) -> None:
     places = Places.under(tmp_path)
     places.prepare()
     specs = {spec.name: spec for spec in processes(settings, places)}
-    assert list(specs) == ["redis", "chainer", "inference", "web", "nginx"]
+    assert list(specs) == ["redis", "chainer", "identity", "inference", "web", "nginx"]
     assert "port 0\n" in redis_configuration(places)
-    for name, at in (("inference", places.inference_socket), ("web", places.web_socket)):
+    for name, at in (
+        ("identity", places.identity_socket),
+        ("inference", places.inference_socket),
+        ("web", places.web_socket),
+    ):
         command = specs[name].command
         assert command[command.index("--uds") + 1] == str(at)
         assert "--port" not in command
     assert nginx_variables(settings, places).listen_address == "127.0.0.1"
     for service, name, user in (
+        ("identity", "SIGHTLINE_GATEWAY_IDENTITY_REDIS_URL", "identity"),
         ("inference", "SIGHTLINE_INFERENCE_REDIS_URL", "inference"),
         ("chainer", "SIGHTLINE_GATEWAY_AUDIT_REDIS_URL", "chainer"),
     ):
@@ -164,9 +172,37 @@ def test_only_the_proxy_listens_on_tcp(tmp_path: Path) -> None:
             for user, password in passwords_in(places.redis_users).items()
             if any(password in value for value in spec.environment.values())
         }
-        assert seen == {service} & {"inference", "chainer"}
+        assert seen == {service} & {"identity", "inference", "chainer"}
 
 
 def test_without_a_stack_there_is_no_way_into_its_redis(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="make run"):
         redis_url(Places.under(tmp_path), "inference")
+
+
+def test_the_key_that_signs_is_the_gateways_alone(tmp_path: Path) -> None:
+    settings, places = Settings(port=8345, run_dir=tmp_path), Places.under(tmp_path)
+    places.prepare()
+    specs = {spec.name: spec for spec in processes(settings, places)}
+    assert stat.S_IMODE(places.identity_key.stat().st_mode) == 0o600
+    private, public = places.identity_key.read_bytes(), places.identity_public_key.read_bytes()
+    named = {name for name, spec in specs.items() if str(places.identity_key) in str(spec)}
+    assert named == {"identity"}
+    for name in ("inference", "web"):
+        assert str(places.identity_public_key) in specs[name].environment.values()
+    processes(settings, places)
+    assert places.identity_key.read_bytes() == private, "another key ends every session"
+    assert places.identity_public_key.read_bytes() == public
+
+
+def test_commands_say_that_nothing_runs(tmp_path: Path) -> None:
+    for arguments in (("create-key", "--role", "ops"), ("reset-user", "ada")):
+        refused = subprocess.run(
+            [sys.executable, "-m", "gateway.cli", *arguments, "--run-dir", tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode == 1
+        assert refused.stdout == ""
+        assert refused.stderr == f"Sightline does not run from {tmp_path}: start it, `make run`.\n"

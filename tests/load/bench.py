@@ -127,7 +127,7 @@ def main() -> None:
         socket = httpx.HTTPTransport(uds=str(stack.places.inference_socket))
         with (
             httpx.Client(transport=socket, base_url="http://inference", timeout=60) as direct,
-            httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as public,
+            stack.client() as public,
         ):
             for width, height in SIZES:
                 films = [
