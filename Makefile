@@ -22,6 +22,8 @@ NODE_PATH_FIRST := PATH="$(CURDIR)/$(VENV)/node/bin:$$PATH"
 
 ASSETS := web_ui/assets
 DIST := web_ui/static/dist
+# The OpenID Connect provider that the tests sign in at.
+PROVIDER := tests/gateway/oidc
 ASSET_SOURCES := $(shell find $(ASSETS) -name node_modules -prune -o -type f -print)
 ERROR_PAGE_SOURCES := $(shell find web_ui/templates -type f -print) $(wildcard web_ui/*.py) \
 	diagnosis/errors.py
@@ -30,7 +32,7 @@ help: ## List these verbs
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) \
 		| awk -F '|' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
-setup: $(DONE)/everything $(DIST)/errors/404.html ## Install everything, trainer and tools included, and build the pages
+setup: $(DONE)/everything $(DIST)/errors/404.html $(PROVIDER)/node_modules/.package-lock.json ## Install everything, trainer and tools included, and build the pages
 
 run: $(DONE)/services $(DIST)/errors/404.html ## Run Sightline on http://127.0.0.1:8080 (PORT=... changes it)
 	@exec $(BIN)/gateway run --port $(PORT)
@@ -72,7 +74,7 @@ lock: $(DONE)/venv ## Write requirements/*.lock anew from pyproject.toml (UPGRAD
 	lock node --group node
 
 clean: ## Remove what make has made; the readings in .run stay
-	rm -rf $(VENV) $(DIST) $(ASSETS)/node_modules build dist
+	rm -rf $(VENV) $(DIST) $(ASSETS)/node_modules $(PROVIDER)/node_modules build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -128,6 +130,12 @@ $(ASSETS)/node_modules/.package-lock.json: $(ASSETS)/package.json $(ASSETS)/pack
 		| $(DONE)/node
 	@echo "Installing what the pages are built from"
 	@cd $(ASSETS) && $(NODE_PATH_FIRST) npm ci --silent
+	@touch $@
+
+$(PROVIDER)/node_modules/.package-lock.json: $(PROVIDER)/package.json $(PROVIDER)/package-lock.json \
+		| $(DONE)/node
+	@echo "Installing the provider that the tests sign in at"
+	@cd $(PROVIDER) && $(NODE_PATH_FIRST) npm ci --silent --no-audit --no-fund
 	@touch $@
 
 $(DIST)/manifest.json: $(ASSET_SOURCES) $(ASSETS)/node_modules/.package-lock.json

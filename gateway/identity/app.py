@@ -11,7 +11,7 @@ from diagnosis.asgi import HeadAsGet
 from diagnosis.telemetry import RequestTelemetry, configure_logging
 from gateway.identity.events import Trail
 from gateway.identity.problems import install_handlers
-from gateway.identity.routes import check, codes, health, keys, sign_in, users
+from gateway.identity.routes import check, codes, health, keys, oidc, sign_in, users
 from gateway.identity.service import Clock, make_service
 from gateway.identity.signing import ensure_key
 from gateway.settings import IdentitySettings
@@ -58,7 +58,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.service = service
-    for room in (sign_in, codes, users, keys, check, health):
+    for room in (sign_in, codes, oidc, users, keys, check, health):
         app.include_router(room.router)
     install_handlers(app, service.metrics)
     app.add_middleware(RequestTelemetry, metrics=service.metrics)

@@ -3,10 +3,20 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from diagnosis.identity import Role
+from gateway.identity.events import Action, by_account
+from gateway.identity.oidc import Person
 from gateway.identity.passwords import check_password
 from gateway.identity.records import Account, Link, Subject, digest, new_id, new_secret
-from gateway.identity.refusals import LastAdmin, LinkUsed, NameTaken, UnknownAccount
+from gateway.identity.refusals import (
+    LastAdmin,
+    LinkUsed,
+    NameTaken,
+    SignInFailed,
+    UnknownAccount,
+)
 from gateway.identity.service import Service
 from gateway.store import IdentityStore, Taken
 
@@ -89,6 +99,56 @@ async def accept(service: Service, token: str, password: str) -> Account:
     await service.attempts.reopen(account.name)
     assert changed is not None
     return changed
+
+
+async def known_at_provider(service: Service, person: Person) -> Account:
+    """The account of somebody who comes from the OIDC provider; made where their groups allow it.
+
+    Where groups stand for roles, the account has the roles of its groups from now on.
+
+    Raises:
+        SignInFailed: there is none, none can be made, or it is closed.
+    """
+    account = await service.store.account_of(person.subject)
+    if account is None and person.roles:
+        account = await _enter_from_provider(service, person, person.roles)
+    if account is None or not account.can_sign_in:
+        raise SignInFailed(
+            "Your organisation knows you, and there is no account for you here.",
+            remedy="Ask an admin to let you in.",
+            cause="oidc: no account",
+        )
+    roles = person.roles
+    if roles is None or roles == account.roles:
+        return account
+    await service.trail.add(by_account(account, Action.USER_CHANGE))
+    changed = await service.store.change_account(
+        account.id, lambda one: one.model_copy(update={"roles": roles})
+    )
+    return changed or account
+
+
+async def _enter_from_provider(
+    service: Service, person: Person, roles: tuple[Role, ...]
+) -> Account | None:
+    own = f"oidc-{person.subject.digest[:12]}"
+    # A name that somebody else has here is theirs, whoever is called so elsewhere.
+    for name in (person.login, own):
+        try:
+            account = await enter(
+                service.store,
+                service.clock,
+                name=name or own,
+                roles=roles,
+                display_name=(person.name or name or own)[:100],
+                subject=person.subject,
+            )
+        except (NameTaken, ValidationError):
+            continue
+        await service.trail.add(by_account(account, Action.USER_CHANGE))
+        return account
+    # Another browser of the same person was faster.
+    return await service.store.account_of(person.subject)
 
 
 async def change(service: Service, account_id: str, **changes: Any) -> Account:
