@@ -103,6 +103,7 @@ class Access:
         if len(signed) != 1:
             raise NotSignedIn
         identity = verify_identity(signed[0], self._key)
+        # Known from here on, so that a refusal can say to whom it is.
         scope["state"]["identity"] = identity
         if allowed != EVERYBODY:
             identity.require(allowed)

@@ -100,6 +100,20 @@ class StandInGateway:
         return found
 
 
+def record(seq: int, action: str = "view", outcome: str = "allowed") -> dict[str, Any]:
+    """A record of the audit trail."""
+    return {
+        "seq": seq,
+        "at": END,
+        "action": action,
+        "actor": "u_tester",
+        "roles": ["clinician"],
+        "unit": "default",
+        "outcome": outcome,
+        "object": f"01980000-0000-7000-8000-{seq:012d}",
+    }
+
+
 def _app(gateway: StandInGateway) -> FastAPI:
     app = FastAPI(title="Stand-in of the gateway", docs_url=None, openapi_url=None)
 
