@@ -8,6 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from diagnosis import WARNING
+from diagnosis.audit import AuditLog
 from diagnosis.errors import SightlineError
 from diagnosis.identity import Role
 from diagnosis.telemetry import configure_logging
@@ -40,6 +41,8 @@ app = typer.Typer(
 )
 
 app.add_typer(audit_commands.app, name="audit")
+
+Work = Callable[[IdentityStore, AuditLog], Awaitable[str]]
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The one TCP port, on 127.0.0.1.")]
 RunDir = Annotated[
@@ -118,7 +121,7 @@ def create_key(
     """Make an API key for scripts; the last line of the output is the key alone."""
     _, key = _at_the_running_one(
         run_dir,
-        lambda store: commands.create_key(store, tuple(role), name=name, days=days),
+        lambda store, audit: commands.create_key(store, audit, tuple(role), name=name, days=days),
     )
     typer.echo(f"A key with the roles {', '.join(role)} for {days:g} days:", err=True)
     typer.echo(key)
@@ -132,24 +135,25 @@ def create_user(
     run_dir: RunDir = None,
 ) -> None:
     """Make an account and print a one-time link that sets its password."""
-    _print_link(run_dir, lambda store: commands.create_user(store, name, tuple(role), unit=unit))
+    _print_link(
+        run_dir,
+        lambda store, audit: commands.create_user(store, audit, name, tuple(role), unit=unit),
+    )
 
 
 @app.command("reset-user")
 def reset_user(name: str, run_dir: RunDir = None) -> None:
     """Let somebody in again: password, codes and sessions end, a one-time link is printed."""
-    _print_link(run_dir, lambda store: commands.reset_user(store, name))
+    _print_link(run_dir, lambda store, audit: commands.reset_user(store, audit, name))
 
 
-def _print_link(run_dir: Path | None, work: Callable[[IdentityStore], Awaitable[str]]) -> None:
+def _print_link(run_dir: Path | None, work: Work) -> None:
     port, token = _at_the_running_one(run_dir, work)
     typer.echo("A link that works once, within 24 hours:", err=True)
     typer.echo(f"{public_url(port)}/welcome/{token}")
 
 
-def _at_the_running_one(
-    run_dir: Path | None, work: Callable[[IdentityStore], Awaitable[str]]
-) -> tuple[int, str]:
+def _at_the_running_one(run_dir: Path | None, work: Work) -> tuple[int, str]:
     """The port of the stack that runs from a folder, and what some work with its store gave."""
     configure_logging("WARNING")
     places = Places.under(_settings(None, run_dir).run_dir)

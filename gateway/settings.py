@@ -72,6 +72,11 @@ class IdentitySettings(BaseSettings):
     key_file: Path
     """Private key (PEM, Ed25519) that identities are signed with; made where there is none, with
     the public key beside it (`.pub`), which every service is given."""
+    redis_ca_file: Path | None = None
+    """Where Redis is reached by `rediss://`: the authority (PEM) that signed its certificate; by
+    default those that the system trusts."""
+    audit_dir: Path
+    """Where the audit trail lies, as the process that chains it writes it."""
     public_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+$")]
     """The address that people use, without a path. Links begin with it; where it is `https`,
     cookies are sent over TLS only."""

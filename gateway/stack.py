@@ -305,6 +305,7 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
             {
                 "REDIS_URL": redis_url(places, "identity"),
                 "KEY_FILE": str(places.identity_key),
+                "AUDIT_DIR": str(places.audit),
                 "PUBLIC_URL": public_url(settings.port),
             },
         ),

@@ -19,26 +19,21 @@ cluster too. They are few and small.
 What has to be true of time is decided by whoever asks, with its own clock; Redis only clears away.
 """
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import WatchError
 
-from diagnosis.errors import StoreUnavailable
+from diagnosis.redis_connection import answers, open_client
 from gateway.identity.records import Account, ApiKey, Link, Record, Session, Subject
-
-#: Seconds after which an operation is given up, however many round trips it needs.
-DEADLINE: Final = 2.0
+from gateway.identity.refusals import AccountsUnavailable
 
 _PREFIX: Final = "identity:{all}:"
-_CONNECTIONS: Final = 16
 
 R = TypeVar("R", bound=Record)
 
@@ -48,7 +43,7 @@ class Taken(Exception):
 
 
 class IdentityStore:
-    """Every method may raise StoreUnavailable.
+    """Every method may raise AccountsUnavailable.
 
     Args:
         client: one of its own that answers in bytes, see `connect`; `close` closes it.
@@ -326,35 +321,13 @@ class IdentityStore:
                     await pipe.reset()  # type: ignore[no-untyped-call]
 
 
-def connect(url: str) -> IdentityStore:
-    """A store on the Redis at `url` (`unix:///path`, `redis://` or `rediss://`).
-
-    Nothing is opened before the first use. A Redis that is away or hangs is given up after
-    `DEADLINE` seconds and found again by itself when it is back.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=1.0,
-        socket_connect_timeout=1.0,
-        socket_timeout=DEADLINE,
-        health_check_interval=30,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return IdentityStore(Redis.from_pool(pool))
+def connect(url: str, ca_file: Path | None = None) -> IdentityStore:
+    """A store on the Redis at `url`; see `diagnosis.redis_connection.open_client`."""
+    return IdentityStore(open_client(url, ca_file))
 
 
-@asynccontextmanager
-async def _answers() -> AsyncIterator[None]:
-    """Turn whatever keeps Redis from answering, or from answering in time, into one error."""
-    try:
-        async with asyncio.timeout(DEADLINE):
-            yield
-    except (RedisError, TimeoutError) as error:
-        raise StoreUnavailable(
-            "The store of accounts does not answer, so nobody can be told who they are.",
-            cause=f"redis: {type(error).__name__}",
-        ) from error
+def _answers() -> AbstractAsyncContextManager[None]:
+    return answers(AccountsUnavailable)
 
 
 def _queue(pipe: Pipeline) -> None:

@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from argon2 import PasswordHasher
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from diagnosis.asgi import HeadAsGet
+from diagnosis.audit import AuditLog
+from diagnosis.identity import Identity
 from diagnosis.telemetry import RequestTelemetry, configure_logging
-from gateway.identity.events import Trail
+from gateway.audit_api import AuditTrail, audit_router
+from gateway.identity.callers import CallerDependency, admit
 from gateway.identity.problems import install_handlers
 from gateway.identity.routes import check, codes, health, keys, oidc, sign_in, users
 from gateway.identity.service import Clock, make_service
@@ -22,7 +25,7 @@ def create_app(
     *,
     clock: Clock = time.time,
     hasher: PasswordHasher | None = None,
-    trail: Trail | None = None,
+    audit: AuditLog | None = None,
 ) -> FastAPI:
     """The application of one service process.
 
@@ -30,7 +33,7 @@ def create_app(
         settings: by default those of the environment, and the process logs as they say.
         clock: seconds since 1970.
         hasher: another cost of passwords than the recommended one.
-        trail: where events are written down, in place of the log.
+        audit: where it is written down who did what, in place of the settings' Redis.
 
     Raises:
         KeyRefused: the key to sign with is there and cannot be used.
@@ -39,7 +42,7 @@ def create_app(
         settings = IdentitySettings()  # the environment has what has no default
         configure_logging(settings.log_level)
     key = ensure_key(settings.key_file, settings.key_file.with_suffix(".pub"))
-    service = make_service(settings, key, clock=clock, hasher=hasher, trail=trail)
+    service = make_service(settings, key, clock=clock, hasher=hasher, audit=audit)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -56,11 +59,19 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(admit)],
     )
     app.state.service = service
     for room in (sign_in, codes, oidc, users, keys, check, health):
         app.include_router(room.router)
+    trail = AuditTrail(settings.audit_dir, key, service.audit)
+    app.include_router(audit_router(trail, _identity))
     install_handlers(app, service.metrics)
     app.add_middleware(RequestTelemetry, metrics=service.metrics)
     app.add_middleware(HeadAsGet)
     return app
+
+
+async def _identity(caller: CallerDependency) -> Identity:
+    """Who is asking; the table has said already that they may."""
+    return caller.identity

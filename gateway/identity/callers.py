@@ -6,19 +6,24 @@ the public side and on its socket alike.
 
 import hmac
 from dataclasses import dataclass
-from typing import Annotated, Final
-from urllib.parse import urlsplit
+from typing import Annotated
 
 from fastapi import Depends, Request
 
+from diagnosis.access import (
+    CSRF_HEADER,
+    EVERYBODY,
+    OPEN,
+    SAFE_METHODS,
+    header_values,
+    refuse_foreign,
+)
+from diagnosis.audit import Action, AuditEvent, AuditOutcome
 from diagnosis.errors import Forbidden, ForgedRequest, NotSignedIn, ReauthenticationNeeded
-from diagnosis.identity import FRESH_SECONDS, Identity, Role
-from gateway.identity.events import Action, by_identity
+from diagnosis.identity import FRESH_SECONDS, Identity
+from gateway.identity.access import TABLE
 from gateway.identity.records import Account, ApiKey, Session
 from gateway.identity.service import Service, ServiceDependency
-
-CSRF_HEADER: Final = "X-CSRF-Token"
-_SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,6 @@ class Caller:
             auth_time=int(session.auth_time),
         )
 
-    async def require(self, role: Role) -> None:
-        """Raise Forbidden, and write it down, where the caller does not hold this role."""
-        try:
-            self.identity.require(frozenset({role}))
-        except Forbidden:
-            await self.service.trail.add(
-                by_identity(self.identity, Action.DENIED, outcome="refused")
-            )
-            raise
-
     def own_session(self) -> Session:
         """The caller's session.
 
@@ -100,22 +95,18 @@ def address_of(request: Request) -> str:
 def refuse_other_sites(request: Request) -> None:
     """Raise ForgedRequest where a browser says that another site sent this.
 
-    A client that says nothing about it is no browser.
+    For what needs no session yet: who says nothing about it is no browser.
     """
-    if request.method in _SAFE_METHODS:
-        return
-    site = request.headers.get("sec-fetch-site")
-    if site is not None and site not in {"same-origin", "none"}:
-        raise ForgedRequest(cause="another site")
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise ForgedRequest(cause="another origin")
+    headers = header_values(request.scope)
+    if "origin" in headers or "sec-fetch-site" in headers:
+        refuse_foreign(headers)
 
 
 def refuse_forged(request: Request, session: Session) -> None:
-    """Raise ForgedRequest where a request that changes something lacks the session's token."""
-    if request.method in _SAFE_METHODS:
+    """Raise ForgedRequest unless a page of ours sent this: it says so, and carries the token."""
+    if request.method in SAFE_METHODS:
         return
+    refuse_foreign(header_values(request.scope))
     sent = request.headers.get(CSRF_HEADER, "")
     if not hmac.compare_digest(sent.encode(), session.csrf.encode()):
         raise ForgedRequest(cause="no token of this session")
@@ -134,15 +125,39 @@ async def find_caller(request: Request, service: Service) -> Caller | None:
     return Caller(service, signed_in[1], signed_in[0], None)
 
 
-async def _caller(request: Request, service: ServiceDependency) -> Caller:
+async def admit(request: Request, service: ServiceDependency) -> Caller | None:
+    """Refuse whoever may not use this address, by the table; who it is, None where it is open.
+
+    Raises:
+        NotSignedIn: it needs somebody, and nobody is asking.
+        Forbidden: another role is needed, or there is no row for this address.
+        ForgedRequest: a browser's request that none of our pages sent.
+    """
+    row = request.method, str(getattr(request.scope.get("route"), "path", ""))
+    if row not in TABLE:
+        raise Forbidden(cause=f"no row in the table: {row[0]} {row[1]}")
+    allowed = TABLE[row]
+    if allowed is OPEN:
+        return None
     caller = await find_caller(request, service)
     if caller is None:
         raise NotSignedIn
-    if caller.session is not None:
-        refuse_other_sites(request)
-        refuse_forged(request, caller.session)
+    try:
+        if allowed != EVERYBODY:
+            caller.identity.require(allowed)
+        if caller.session is not None:
+            refuse_forged(request, caller.session)
+    except (Forbidden, ForgedRequest):
+        denied = AuditEvent.of(caller.identity, Action.DENIED, AuditOutcome.REFUSED)
+        await service.audit.add(denied)
+        raise
     return caller
 
 
-#: A parameter of a route that needs somebody; forged requests never reach it.
-CallerDependency = Annotated[Caller, Depends(_caller)]
+async def _somebody(caller: Annotated[Caller | None, Depends(admit)]) -> Caller:
+    assert caller is not None, "this address is open in the table"
+    return caller
+
+
+#: A parameter of a route that the table does not leave open.
+CallerDependency = Annotated[Caller, Depends(_somebody)]

@@ -5,10 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from diagnosis.audit import Action, AuditLog, connect_audit
 from diagnosis.identity import Role
 from gateway.identity import people
 from gateway.identity.attempts import Attempts
-from gateway.identity.events import Action, LoggedTrail, Trail, by_command
+from gateway.identity.events import by_command
 from gateway.identity.keys import Keys
 from gateway.identity.records import Account, plain_name
 from gateway.identity.refusals import NameTaken, UnknownAccount
@@ -23,24 +24,28 @@ closing it ends all of them."""
 T = TypeVar("T")
 
 
-def with_store(url: str, work: Callable[[IdentityStore], Awaitable[T]]) -> T:
-    """Do some work with the store at `url`.
+def with_store(url: str, work: Callable[[IdentityStore, AuditLog], Awaitable[T]]) -> T:
+    """Do some work with the store of accounts at `url`, and where it is written down.
 
     Raises:
-        StoreUnavailable: it does not answer.
+        AccountsUnavailable: the store does not answer.
+        AuditUnavailable: what was to be done cannot be written down, so it was not done.
     """
 
     async def do() -> T:
-        store = connect(url)
+        store, audit = connect(url), connect_audit(url)
         try:
-            return await work(store)
+            return await work(store, audit)
         finally:
             await store.close()
+            await audit.close()
 
     return asyncio.run(do())
 
 
-async def first_admin(store: IdentityStore, clock: Callable[[], float] = time.time) -> str | None:
+async def first_admin(
+    store: IdentityStore, audit: AuditLog, *, clock: Callable[[], float] = time.time
+) -> str | None:
     """The token of a one-time link for the first admin, who is made where there is no admin.
 
     None once an admin can sign in.
@@ -54,33 +59,36 @@ async def first_admin(store: IdentityStore, clock: Callable[[], float] = time.ti
         name = ADMIN if taken is None else f"{ADMIN}-{int(clock())}"
         roles, shown = (Role.ADMIN,), "Administrator"
         waiting = [await people.enter(store, clock, name=name, roles=roles, display_name=shown)]
+    await audit.add(by_command(Action.USER_CHANGE, waiting[0].id))
     return await people.invite(store, clock, waiting[0])
 
 
 async def create_key(
     store: IdentityStore,
+    audit: AuditLog,
     roles: tuple[Role, ...],
     *,
     name: str,
     days: float,
     clock: Callable[[], float] = time.time,
-    trail: Trail | None = None,
 ) -> str:
     """The text of a new API key of the account `scripts`."""
     owner = await store.account_named(SCRIPTS) or await _scripts(store, clock)
-    key, text = await Keys(store, clock).make(owner, name, roles, clock() + days * 86400)
-    await (trail or LoggedTrail()).add(by_command(Action.KEY_CHANGE, key.id))
+    ends = clock() + days * 86400
+    _, text = await Keys(store, clock).make(
+        owner, name, roles, ends, lambda one: audit.add(by_command(Action.KEY_CHANGE, one.id))
+    )
     return text
 
 
 async def create_user(
     store: IdentityStore,
+    audit: AuditLog,
     name: str,
     roles: tuple[Role, ...],
     *,
     unit: str,
     clock: Callable[[], float] = time.time,
-    trail: Trail | None = None,
 ) -> str:
     """Make an account, and return the token of its one-time link.
 
@@ -88,17 +96,23 @@ async def create_user(
         NameTaken: there is one of this name.
         pydantic.ValidationError: the name or the unit is malformed.
     """
-    account = await people.enter(store, clock, name=name, roles=roles, unit=unit)
-    await (trail or LoggedTrail()).add(by_command(Action.USER_CHANGE, account.id))
+    account = await people.enter(
+        store,
+        clock,
+        name=name,
+        roles=roles,
+        unit=unit,
+        audit=lambda one: audit.add(by_command(Action.USER_CHANGE, one.id)),
+    )
     return await people.invite(store, clock, account)
 
 
 async def reset_user(
     store: IdentityStore,
+    audit: AuditLog,
     name: str,
     *,
     clock: Callable[[], float] = time.time,
-    trail: Trail | None = None,
 ) -> str:
     """Take password and codes away, end every session, open the account, and return the token of
     a new one-time link.
@@ -109,7 +123,7 @@ async def reset_user(
     account = await store.account_named(plain_name(name))
     if account is None or account.service:
         raise UnknownAccount(f"There is no account of the name {name}.")
-    await (trail or LoggedTrail()).add(by_command(Action.USER_CHANGE, account.id))
+    await audit.add(by_command(Action.USER_CHANGE, account.id))
     await store.change_account(
         account.id,
         lambda one: one.model_copy(update={"password": None, "totp": None, "disabled": False}),

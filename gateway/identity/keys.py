@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from diagnosis.identity import Role
@@ -32,9 +32,17 @@ class Keys:
         self._clock = clock
 
     async def make(
-        self, owner: Account, name: str, roles: tuple[Role, ...], expires_at: float
+        self,
+        owner: Account,
+        name: str,
+        roles: tuple[Role, ...],
+        expires_at: float,
+        audit: Callable[[ApiKey], Awaitable[None]],
     ) -> tuple[ApiKey, str]:
-        """A new key, and its text, which nobody is ever shown again."""
+        """A new key, and its text, which nobody is ever shown again.
+
+        `audit` is told of the key before it is kept.
+        """
         secret, key_id = new_secret(), new_id("k")
         key = ApiKey(
             id=key_id,
@@ -45,6 +53,7 @@ class Keys:
             made_at=self._clock(),
             expires_at=expires_at,
         )
+        await audit(key)
         await self._store.add_key(key)
         return key, f"{PREFIX}{key_id.removeprefix('k_')}_{secret}"
 

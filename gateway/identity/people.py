@@ -1,12 +1,13 @@
 """What is done to accounts: entered, invited, changed."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from diagnosis.audit import Action
 from diagnosis.identity import Role
-from gateway.identity.events import Action, by_account
+from gateway.identity.events import by_account
 from gateway.identity.oidc import Person
 from gateway.identity.passwords import check_password
 from gateway.identity.records import Account, Link, Subject, digest, new_id, new_secret
@@ -34,8 +35,9 @@ async def enter(
     unit: str = "default",
     subject: Subject | None = None,
     service: bool = False,
+    audit: Callable[[Account], Awaitable[None]] | None = None,
 ) -> Account:
-    """Make an account, which has no password yet.
+    """Make an account, which has no password yet. `audit` is told of it before it is kept.
 
     Raises:
         NameTaken: there is one of this name, or of this person at the provider.
@@ -51,6 +53,8 @@ async def enter(
         service=service,
         made_at=clock(),
     )
+    if audit is not None:
+        await audit(account)
     try:
         await store.add_account(account)
     except Taken:
@@ -88,6 +92,7 @@ async def accept(service: Service, token: str, password: str) -> Account:
     account = await invited(service, token)
     check_password(password, account.name, account.display_name)
     hashed = await service.passwords.hash(password)
+    await service.audit.add(by_account(account, Action.USER_CHANGE))
     account = await _owner(service, await service.store.take_link(digest(token)))
     changed = await service.store.change_account(
         account.id,
@@ -121,7 +126,7 @@ async def known_at_provider(service: Service, person: Person) -> Account:
     roles = person.roles
     if roles is None or roles == account.roles:
         return account
-    await service.trail.add(by_account(account, Action.USER_CHANGE))
+    await service.audit.add(by_account(account, Action.USER_CHANGE))
     changed = await service.store.change_account(
         account.id, lambda one: one.model_copy(update={"roles": roles})
     )
@@ -142,10 +147,10 @@ async def _enter_from_provider(
                 roles=roles,
                 display_name=(person.name or name or own)[:100],
                 subject=person.subject,
+                audit=lambda one: service.audit.add(by_account(one, Action.USER_CHANGE)),
             )
         except (NameTaken, ValidationError):
             continue
-        await service.trail.add(by_account(account, Action.USER_CHANGE))
         return account
     # Another browser of the same person was faster.
     return await service.store.account_of(person.subject)

@@ -13,6 +13,7 @@ SightlineError
 │   ├── UnknownKey            unknown-key
 │   └── NoProvider            no-provider (no OIDC provider is set)
 └── TemporarilyUnavailable
+    ├── AccountsUnavailable   accounts-unavailable
     └── ProviderUnavailable   provider-unavailable
 """
 
@@ -127,6 +128,14 @@ class NoProvider(InputRefused):
     title = "There is no other way to sign in"
     default_detail = "Signing in with an account of your organisation is not set up here."
     default_remedy = "Sign in with your name and your password."
+
+
+class AccountsUnavailable(TemporarilyUnavailable):
+    """Redis does not answer, so nobody can be told who they are."""
+
+    code = "accounts-unavailable"
+    title = "Nobody can be told who they are at the moment"
+    default_detail = "The store of accounts does not answer, so nobody can come in."
 
 
 class ProviderUnavailable(TemporarilyUnavailable):

@@ -9,9 +9,9 @@ from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import Depends, Request
 
+from diagnosis.audit import AuditLog, connect_audit
 from diagnosis.telemetry import Metrics
 from gateway.identity.attempts import Attempts
-from gateway.identity.events import LoggedTrail, Trail
 from gateway.identity.keys import Keys
 from gateway.identity.passwords import Passwords
 from gateway.identity.sessions import Sessions
@@ -32,7 +32,8 @@ class Service:
     attempts: Attempts
     sessions: Sessions
     keys: Keys
-    trail: Trail
+    audit: AuditLog
+    """Where it is written down who did what, before it is done."""
     private_key: Ed25519PrivateKey
     metrics: Metrics
 
@@ -40,6 +41,7 @@ class Service:
         """Let go of connections and threads."""
         self.passwords.close()
         await self.store.close()
+        await self.audit.close()
 
 
 def make_service(
@@ -48,10 +50,11 @@ def make_service(
     *,
     clock: Clock = time.time,
     hasher: PasswordHasher | None = None,
-    trail: Trail | None = None,
+    audit: AuditLog | None = None,
 ) -> Service:
     """Wire the service. Nothing is opened before the first use."""
-    store = connect(settings.redis_url.get_secret_value())
+    address = settings.redis_url.get_secret_value()
+    store = connect(address, settings.redis_ca_file)
     return Service(
         settings=settings,
         clock=clock,
@@ -60,7 +63,7 @@ def make_service(
         attempts=Attempts(store, clock),
         sessions=Sessions(store, clock),
         keys=Keys(store, clock),
-        trail=trail or LoggedTrail(),
+        audit=audit or connect_audit(address, settings.redis_ca_file),
         private_key=private_key,
         metrics=Metrics("gateway"),
     )

@@ -7,9 +7,10 @@ same and get the same answer, and each is a try that counts.
 from dataclasses import dataclass
 from typing import Literal
 
+from diagnosis.audit import Action, AuditOutcome
 from gateway.identity.attempts import Attempt
 from gateway.identity.codes import step_of
-from gateway.identity.events import Action, by_account
+from gateway.identity.events import by_account
 from gateway.identity.records import Account, plain_name
 from gateway.identity.refusals import SignInFailed
 from gateway.identity.service import Service
@@ -94,7 +95,7 @@ async def begin_session(service: Service, account: Account, cookie: str | None) 
     Its id is new, so that one planted in the browser before is of no use to anybody.
     """
     at = service.clock()
-    await service.trail.add(by_account(account, Action.SIGN_IN))
+    await service.audit.add(by_account(account, Action.SIGN_IN))
     await service.store.change_account(
         account.id, lambda one: one.model_copy(update={"signed_in_at": at})
     )
@@ -115,7 +116,7 @@ async def _let_in(
 
 async def _fail(service: Service, account: Account | None) -> None:
     service.metrics.sign_ins.labels("refused").inc()
-    await service.trail.add(by_account(account, Action.SIGN_IN_FAILED, "refused"))
+    await service.audit.add(by_account(account, Action.SIGN_IN_FAILED, AuditOutcome.REFUSED))
     raise SignInFailed
 
 

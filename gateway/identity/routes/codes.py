@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from diagnosis.audit import Action
 from diagnosis.errors import NotSignedIn
 from gateway.identity.callers import (
     CallerDependency,
@@ -11,10 +12,9 @@ from gateway.identity.callers import (
     cookie_of,
     find_caller,
     refuse_forged,
-    refuse_other_sites,
 )
 from gateway.identity.codes import address, new_code_secret, step_of
-from gateway.identity.events import Action, by_account
+from gateway.identity.events import by_account
 from gateway.identity.records import Account, Session
 from gateway.identity.refusals import CodeRefused
 from gateway.identity.routes.sign_in import set_cookie
@@ -29,14 +29,12 @@ async def _enrolling(request: Request, service: ServiceDependency) -> tuple[Sess
     """A session that is whole, with a password given lately, or one that awaits just this."""
     found = await service.sessions.find(cookie_of(request, service))
     if found is not None and found[0].awaits == "enrolment":
-        refuse_other_sites(request)
         refuse_forged(request, found[0])
         return found
     caller = await find_caller(request, service)
     if caller is None:
         raise NotSignedIn
     session = caller.require_fresh()
-    refuse_other_sites(request)
     refuse_forged(request, session)
     return session, caller.account
 
@@ -68,7 +66,7 @@ async def confirm(
     if step is None:
         raise CodeRefused
     await attempt.take_back()
-    await service.trail.add(by_account(account, Action.USER_CHANGE))
+    await service.audit.add(by_account(account, Action.USER_CHANGE))
     await service.store.change_account(
         account.id,
         lambda one: one.model_copy(
@@ -91,7 +89,7 @@ async def give_up(
     caller.own_session()
     account = caller.account
     await confirm_password(service, account, body.password, body.code, address=address_of(request))
-    await service.trail.add(by_account(account, Action.USER_CHANGE))
+    await service.audit.add(by_account(account, Action.USER_CHANGE))
     await service.store.change_account(
         account.id,
         lambda one: one.model_copy(update={"totp": None, "totp_proposed": None}),

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Response
 
 from diagnosis.contracts import Wire
-from diagnosis.errors import StoreUnavailable
 from diagnosis.telemetry import METRICS_CONTENT_TYPE
+from gateway.identity.refusals import AccountsUnavailable
 from gateway.identity.service import Service, ServiceDependency
 
 router = APIRouter(include_in_schema=False)
@@ -42,7 +42,7 @@ async def metrics(service: ServiceDependency) -> Response:
 async def _store_answers(service: Service) -> bool:
     try:
         await service.store.ping()
-    except StoreUnavailable:
+    except AccountsUnavailable:
         service.metrics.store_up.set(0)
         return False
     service.metrics.store_up.set(1)

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
+from diagnosis.audit import Action, AuditEvent
 from diagnosis.errors import Forbidden, InvalidRequest
 from diagnosis.identity import Role
 from gateway.identity.callers import CallerDependency
-from gateway.identity.events import Action, by_identity
 from gateway.identity.keys import LONGEST_SECONDS
 from gateway.identity.refusals import UnknownKey
 from gateway.identity.routes.wire import Key, KeyList, MadeKey, NewKey
@@ -36,8 +36,15 @@ async def make_key(body: NewKey, caller: CallerDependency, service: ServiceDepen
             "A key ends in the future, and within 366 days.",
             remedy="Choose another date; make a new key when this one has ended.",
         )
-    key, text = await service.keys.make(caller.account, body.name, body.roles, expires_at)
-    await service.trail.add(by_identity(caller.identity, Action.KEY_CHANGE, key.id))
+    key, text = await service.keys.make(
+        caller.account,
+        body.name,
+        body.roles,
+        expires_at,
+        lambda one: service.audit.add(
+            AuditEvent.of(caller.identity, Action.KEY_CHANGE, object_id=one.id)
+        ),
+    )
     return MadeKey(id=key.id, key=text, expires_at=body.expires_at)
 
 
@@ -49,5 +56,5 @@ async def delete_key(key_id: str, caller: CallerDependency, service: ServiceDepe
     every = Role.ADMIN in caller.identity.granted
     if key is None or not (every or key.owner == caller.account.id):
         raise UnknownKey
-    await service.trail.add(by_identity(caller.identity, Action.KEY_CHANGE, key.id))
+    await service.audit.add(AuditEvent.of(caller.identity, Action.KEY_CHANGE, object_id=key.id))
     await service.store.delete_key(key.id)

@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from diagnosis.audit import Action, AuditOutcome
 from diagnosis.errors import SightlineError
 from diagnosis.identity import FRESH_SECONDS
 from gateway.identity import people
 from gateway.identity.callers import cookie_of
-from gateway.identity.events import Action, by_account
+from gateway.identity.events import by_account
 from gateway.identity.oidc import Flow, Person, Provider
 from gateway.identity.records import digest
 from gateway.identity.refusals import SignInFailed
@@ -76,7 +77,7 @@ async def come_back(
     except SightlineError as problem:
         if isinstance(problem, SignInFailed):
             service.metrics.sign_ins.labels("refused").inc()
-            await service.trail.add(by_account(None, Action.SIGN_IN_FAILED, "refused"))
+            await service.audit.add(by_account(None, Action.SIGN_IN_FAILED, AuditOutcome.REFUSED))
         answer = _sorry(service, problem)
     else:
         answer = _to(flow.next)

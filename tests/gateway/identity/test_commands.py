@@ -3,10 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from diagnosis.errors import StoreUnavailable
 from diagnosis.identity import Role
 from gateway.identity import commands, people
-from gateway.identity.refusals import NameTaken, UnknownAccount
+from gateway.identity.refusals import AccountsUnavailable, NameTaken, UnknownAccount
 from tests.gateway.identity.conftest import PASSWORD, Door, Noted, said, sign_in
 
 
@@ -18,25 +17,25 @@ async def use(door: Door, token: str) -> int:
 
 async def test_the_first_admin_is_made_once_and_invited_until_the_link_is_used(door: Door) -> None:
     store = door.service.store
-    first = await commands.first_admin(store, door.clock)
-    second = await commands.first_admin(store, door.clock)
+    first = await commands.first_admin(store, door.trail, clock=door.clock)
+    second = await commands.first_admin(store, door.trail, clock=door.clock)
     assert first is not None
     assert second is not None
     [admin] = await store.accounts()
     assert (admin.name, admin.roles) == ("admin", (Role.ADMIN,))
     assert await use(door, first) == 404
     assert await use(door, second) == 204
-    assert await commands.first_admin(store, door.clock) is None
+    assert await commands.first_admin(store, door.trail, clock=door.clock) is None
 
 
 async def test_another_admin_is_as_good(door: Door) -> None:
     await door.person("ada", Role.ADMIN)
-    assert await commands.first_admin(door.service.store, door.clock) is None
+    assert await commands.first_admin(door.service.store, door.trail, clock=door.clock) is None
 
 
 async def test_where_the_name_is_taken_by_somebody_else(door: Door) -> None:
     await door.person("admin", Role.OPS)
-    token = await commands.first_admin(door.service.store, door.clock)
+    token = await commands.first_admin(door.service.store, door.trail, clock=door.clock)
     assert token is not None
     assert await use(door, token) == 204
     admins = [one for one in await door.service.store.accounts() if Role.ADMIN in one.roles]
@@ -46,9 +45,7 @@ async def test_where_the_name_is_taken_by_somebody_else(door: Door) -> None:
 async def test_a_key_of_the_command_line(door: Door) -> None:
     store, trail = door.service.store, Noted()
     keys = [
-        await commands.create_key(
-            store, roles, name="nightly", days=2, clock=door.clock, trail=trail
-        )
+        await commands.create_key(store, trail, roles, name="nightly", days=2, clock=door.clock)
         for roles in ((Role.CLINICIAN,), (Role.OPS,))
     ]
     for key, role in zip(keys, (Role.CLINICIAN, Role.OPS), strict=True):
@@ -61,22 +58,28 @@ async def test_a_key_of_the_command_line(door: Door) -> None:
     assert [(event.actor, event.action) for event in trail.events] == [("system", "key-change")] * 2
     assert (await sign_in(await door.browser(), "scripts")).status_code == 401
     # It is nobody, so it does not stand in for an admin.
-    assert await commands.first_admin(store, door.clock) is not None
+    assert await commands.first_admin(store, door.trail, clock=door.clock) is not None
     await people.change(door.service, scripts.id, disabled=True)
     assert await door.service.keys.find(keys[0]) is None
 
 
 async def test_an_account_of_the_command_line(door: Door) -> None:
     store = door.service.store
-    token = await commands.create_user(store, "Ada", (Role.OPS,), unit="ward_1", clock=door.clock)
+    token = await commands.create_user(
+        store, door.trail, "Ada", (Role.OPS,), unit="ward_1", clock=door.clock
+    )
     assert await use(door, token) == 204
     account = await store.account_named("ada")
     assert account is not None
     assert (account.roles, account.unit) == ((Role.OPS,), "ward_1")
     with pytest.raises(NameTaken):
-        await commands.create_user(store, "ada", (Role.OPS,), unit="default", clock=door.clock)
+        await commands.create_user(
+            store, door.trail, "ada", (Role.OPS,), unit="default", clock=door.clock
+        )
     with pytest.raises(ValidationError):
-        await commands.create_user(store, "a b", (Role.OPS,), unit="default", clock=door.clock)
+        await commands.create_user(
+            store, door.trail, "a b", (Role.OPS,), unit="default", clock=door.clock
+        )
 
 
 async def test_who_is_locked_out_is_let_in_again(door: Door) -> None:
@@ -86,7 +89,7 @@ async def test_who_is_locked_out_is_let_in_again(door: Door) -> None:
     for _ in range(5):
         await sign_in(await door.browser(), "ada", "wrong")
     assert said(await sign_in(await door.browser()))[0] == 429
-    token = await commands.reset_user(door.service.store, "ADA", clock=door.clock)
+    token = await commands.reset_user(door.service.store, door.trail, "ADA", clock=door.clock)
     assert (await ada.browser.get("/auth/session")).status_code == 401
     assert said(await sign_in(await door.browser())) == (401, "sign-in-failed")
     assert await use(door, token) == 204
@@ -97,9 +100,9 @@ async def test_nobody_is_let_in_who_is_not_there(door: Door) -> None:
     await door.person("machine", service=True)
     for name in ("nobody", "machine"):
         with pytest.raises(UnknownAccount):
-            await commands.reset_user(door.service.store, name, clock=door.clock)
+            await commands.reset_user(door.service.store, door.trail, name, clock=door.clock)
 
 
 def test_a_store_that_is_away_is_said() -> None:
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(AccountsUnavailable):
         commands.with_store("unix:///nonexistent.sock", commands.first_admin)

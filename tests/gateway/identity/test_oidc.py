@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from diagnosis.identity import Role
 from gateway.identity import people
@@ -180,13 +181,13 @@ async def test_no_password_opens_such_an_account(with_provider: Open) -> None:
         assert answer.status_code in (401, 422)
 
 
-async def test_once_more_for_what_asks_for_it(with_provider: Open) -> None:
+async def test_once_more_for_what_asks_for_it(with_provider: Open, kept: Redis) -> None:
     door = await with_provider(**GROUPS)
     browser, _ = await sign_in_as(door, "root")
     session = (await browser.get("/auth/session")).json()
     door.clock.go_on(-1000)  # as if it had been a while ago: the provider has its own clock
     await door.service.store.change_session(
-        _only(await _sessions(door, session["sub"])),
+        _only(await _sessions(kept, session["sub"])),
         lambda one: one.model_copy(update={"auth_time": door.clock() - 500}),
     )
     door.clock.now = time.time()
@@ -206,8 +207,8 @@ async def test_once_more_for_what_asks_for_it(with_provider: Open) -> None:
     assert made.status_code == 201
 
 
-async def _sessions(door: Door, account_id: str) -> list[str]:
-    members = await door.service.store._client.smembers(f"identity:{{all}}:sessions:{account_id}")
+async def _sessions(kept: Redis, account_id: str) -> list[str]:
+    members = await kept.smembers(f"identity:{{all}}:sessions:{account_id}")
     return [one.decode() for one in members]
 
 
@@ -229,7 +230,7 @@ async def test_the_provider_is_asked_with_state_nonce_and_pkce(with_provider: Op
 
 @pytest.mark.parametrize("how", ["another browser", "twice", "too late", "no code", "other code"])
 async def test_what_was_not_begun_here_and_now_signs_nobody_in(
-    with_provider: Open, how: str
+    with_provider: Open, kept: Redis, how: str
 ) -> None:
     door = await with_provider(**GROUPS)
     browser = await door.browser()
@@ -242,7 +243,7 @@ async def test_what_was_not_begun_here_and_now_signs_nobody_in(
         assert (await browser.get(back)).headers["location"] == "/"
         browser = await door.browser(cookies={"sightline_oidc": cookie})
     if how == "too late":
-        await door.service.store._client.flushall()
+        await kept.flushall()
     if how == "no code":
         state = parse_qs(urlsplit(back).query)["state"][0]
         back = f"{CALLBACK}?state={state}&error=access_denied"
@@ -255,18 +256,19 @@ async def test_what_was_not_begun_here_and_now_signs_nobody_in(
 
 
 @pytest.mark.parametrize("spoiled", ["nonce", "verifier", "iss"])
-async def test_an_answer_for_somebody_else_is_refused(with_provider: Open, spoiled: str) -> None:
+async def test_an_answer_for_somebody_else_is_refused(
+    with_provider: Open, kept: Redis, spoiled: str
+) -> None:
     door = await with_provider(**GROUPS)
     browser = await door.browser()
     back = at_provider(await go(browser), "rita")
-    store = door.service.store
     if spoiled == "iss":
         back = back.partition("&iss=")[0] + "&iss=http://evil.example"
     else:
-        [key] = await store._client.keys("identity:{all}:flow:*")
-        flow = (await store._client.get(key)).decode()
+        [key] = await kept.keys("identity:{all}:flow:*")
+        flow = (await kept.get(key)).decode()
         value = flow.partition(f'"{spoiled}":"')[2].partition('"')[0]
-        await store._client.set(key, flow.replace(value, "x" * 43))
+        await kept.set(key, flow.replace(value, "x" * 43))
     answer = await browser.get(back)
     assert answer.headers["location"] == "/sign-in?problem=sign-in-failed"
 

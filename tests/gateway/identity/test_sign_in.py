@@ -277,7 +277,7 @@ async def test_while_redis_is_away_nobody_gets_in(
     door = await open_door(redis_url=f"unix://{tmp_path}/none.sock")
     browser = await door.browser()
     answer = await sign_in(browser)
-    assert said(answer) == (503, "store-unavailable")
+    assert said(answer) == (503, "accounts-unavailable")
     assert answer.headers["retry-after"]
     assert (await browser.get("/healthz")).status_code == 200
     ready = await browser.get("/readyz")

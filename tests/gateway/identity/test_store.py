@@ -20,7 +20,7 @@ def server(request: pytest.FixtureRequest, start_redis: Callable[..., RedisServe
 @pytest_asyncio.fixture
 async def store(server: RedisServer) -> AsyncIterator[IdentityStore]:
     server.command("FLUSHALL")
-    one = connect(server.url)
+    one = connect(server.url_for("identity"))
     yield one
     await one.close()
 
