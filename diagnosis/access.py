@@ -82,9 +82,13 @@ class Access:
         route = self._route(scope["method"], scope["path"])
         try:
             self._admit(scope, route)
-        except SightlineError as error:
+        except SightlineError as refused:
+            error = refused
             if state["identity"] is not None and self._denied is not None:
-                await self._denied(state["identity"])
+                try:
+                    await self._denied(state["identity"])
+                except SightlineError as unwritten:
+                    error = unwritten
             if route is not None:
                 # Refusals are counted under their route too.
                 scope["route"] = route
@@ -103,6 +107,7 @@ class Access:
         if len(signed) != 1:
             raise NotSignedIn
         identity = verify_identity(signed[0], self._key)
+        # Known from here on, so that a refusal can say to whom it is.
         scope["state"]["identity"] = identity
         if allowed != EVERYBODY:
             identity.require(allowed)

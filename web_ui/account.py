@@ -29,7 +29,7 @@ KEY_DAYS = (7, 30, 90, 365)
 @router.get("")
 async def account_page(context: In, caller: Asking, done: str = "") -> Response:
     """Who I am and what I may do."""
-    return context.page(caller, "account.html", **await _values(context, caller), done=done)
+    return context.page(caller, "account.html", **(await _values(context, caller) | {"done": done}))
 
 
 async def _values(context: Context, caller: Caller, made: MadeKey | None = None) -> dict[str, Any]:

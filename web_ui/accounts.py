@@ -107,18 +107,19 @@ class AuditRecord(Known):
     """One thing that was done."""
 
     seq: int | None = None
-    at: datetime
-    action: str
-    actor: str
+    at: datetime | None = None
+    """None, as the rest, where the record cannot be read; it counts in the chain all the same."""
+    action: str | None = None
+    actor: str | None = None
     roles: tuple[str, ...] = ()
-    unit: str = ""
-    outcome: str
+    unit: str | None = None
+    outcome: str | None = None
     object: str | None = None
 
 
 class AuditPage(Known):
     items: tuple[AuditRecord, ...]
-    next_cursor: str | int | None = None
+    next_cursor: int | None = None
 
 
 class _NextStep(Known):
@@ -250,7 +251,7 @@ class GatewayClient:
 
     async def audit_export(self, caller: Caller, params: Mapping[str, str]) -> httpx.Response:
         """A part of the audit trail as a file."""
-        return await self._call(caller, "GET", "/api/v1/audit", params=params)
+        return await self._call(caller, "GET", "/api/v1/audit/export", params=params)
 
     async def _call(
         self,

@@ -87,8 +87,12 @@ def error_of(status: int, body: bytes, after: str = "") -> SightlineError:
         if status >= 500:
             return ServiceUnavailable(cause=f"status {status} without a problem")
         return SightlineError(cause=f"status {status} without a problem")
-    # Of several classes with one code, the one that names it.
-    known = {kind.code: kind for kind in _errors_by_code() if "code" in vars(kind)}
+    # Of several classes with one code, the one that names it; of others' own classes none.
+    known = {
+        kind.code: kind
+        for kind in _errors_by_code()
+        if "code" in vars(kind) and kind.__module__ == SightlineError.__module__
+    }
     kind = known.get(problem.code)
     if kind is None or kind.status != problem.status:
         if status < 500:

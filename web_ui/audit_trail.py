@@ -3,51 +3,71 @@
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
+from diagnosis.audit import Action
 from diagnosis.errors import InvalidRequest, NoSuchResource
+from web_ui.accounts import AuditPage
 from web_ui.context import Asking, In
+from web_ui.views import ProblemView
 
 router = APIRouter(prefix="/audit")
 
-Term = Annotated[str, Query(max_length=80, pattern=r"^[A-Za-z0-9_@.:+-]*$")]
+Term = Annotated[str, Query(max_length=80)]
 
-#: What can be looked for, in the words of the trail.
-ACTIONS = (
-    *("sign-in", "sign-out", "sign-in-failed", "denied", "view", "upload", "export", "review"),
-    *("delete", "model-change", "threshold-change", "user-change", "key-change", "patient-delete"),
-)
-FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
+FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+
+
+async def _asked(
+    actor: Term = "",
+    action: Term = "",
+    what: Annotated[Term, Query(alias="object")] = "",
+    since: Annotated[Term, Query(alias="from")] = "",
+    until: Annotated[Term, Query(alias="to")] = "",
+) -> dict[str, str]:
+    """What is looked for, by the names of the API; what was left empty is left out."""
+    given = {"actor": actor, "action": action, "object": what, "from": since, "to": until}
+    return {name: value for name, value in given.items() if value}
+
+
+Asked = Annotated[dict[str, str], Depends(_asked)]
 
 
 @router.get("")
 async def audit_page(
     context: In,
     caller: Asking,
-    actor: Term = "",
-    action: Term = "",
-    object: Term = "",  # noqa: A002
-    since: Term = "",
-    until: Term = "",
-    cursor: Term = "",
+    asked: Asked,
+    cursor: Annotated[str, Query(max_length=20, pattern=r"^[0-9]*$")] = "",
 ) -> Response:
     """The newest records that fit; older ones page by page."""
-    asked = _asked(actor, action, object, since, until)
-    paged = asked | ({"cursor": cursor} if cursor else {})
+    status, problem, found = 200, None, None
     try:
-        found = await context.gateway.audit(caller, paged)
+        found = await context.gateway.audit(caller, asked | ({"cursor": cursor} if cursor else {}))
     except NoSuchResource:
-        found = None
+        # A gateway without the trail's routes; the page says so.
+        pass
+    except InvalidRequest as error:
+        context.note_refusal(error)
+        status, found = error.status, AuditPage(items=())
+        problem = ProblemView(
+            status,
+            "This cannot be looked for",
+            "An account or a key is looked for by its id, and so is what something was done to.",
+            "Copy the id from a record, or leave the field empty.",
+        )
     older = None
     if found is not None and found.next_cursor is not None:
         older = "/audit?" + urlencode(asked | {"cursor": str(found.next_cursor)})
     return context.page(
         caller,
         "audit.html",
+        status=status,
         page="audit",
         found=found,
         asked=asked,
-        actions=ACTIONS,
+        actions=[one.value for one in Action],
+        problem=problem,
         exports={name: "/audit/export?" + urlencode(asked | {"format": name}) for name in FORMATS},
         newest=("/audit?" + urlencode(asked) if asked else "/audit") if cursor else None,
         older=older,
@@ -58,31 +78,15 @@ async def audit_page(
 async def export(
     context: In,
     caller: Asking,
-    format: Annotated[str, Query(max_length=5)] = "csv",  # noqa: A002
-    actor: Term = "",
-    action: Term = "",
-    object: Term = "",  # noqa: A002
-    since: Term = "",
-    until: Term = "",
+    asked: Asked,
+    kind: Annotated[str, Query(alias="format", max_length=5)] = "csv",
 ) -> Response:
     """All records that fit, as a file."""
-    if format not in FORMATS:
-        raise InvalidRequest("An export is csv or jsonl.", remedy="Open the audit page again.")
-    asked = _asked(actor, action, object, since, until)
-    answer = await context.gateway.audit_export(caller, asked | {"format": format})
+    if kind not in FORMATS:
+        raise InvalidRequest("An export is csv or json.", remedy="Open the audit page again.")
+    answer = await context.gateway.audit_export(caller, asked | {"format": kind})
     headers = {
         "cache-control": "no-store",
-        "content-disposition": f'attachment; filename="audit.{format}"',
+        "content-disposition": f'attachment; filename="audit.{kind}"',
     }
-    return Response(answer.content, 200, headers, FORMATS[format])
-
-
-def _asked(actor: str, action: str, object_id: str, since: str, until: str) -> dict[str, str]:
-    given = {
-        "actor": actor,
-        "action": action,
-        "object": object_id,
-        "since": since,
-        "until": until,
-    }
-    return {name: value for name, value in given.items() if value}
+    return Response(answer.content, 200, headers, FORMATS[kind])

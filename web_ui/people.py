@@ -27,7 +27,7 @@ _UNIT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 @router.get("")
 async def users_page(context: In, caller: Asking, done: str = "") -> Response:
     """Every account."""
-    return context.page(caller, "users.html", **await _values(context, caller), done=done)
+    return context.page(caller, "users.html", **(await _values(context, caller) | {"done": done}))
 
 
 async def _values(

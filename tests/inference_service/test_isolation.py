@@ -20,11 +20,12 @@ sys.addaudithook(watch)
 from pathlib import Path
 from tests.fixtures.live_service import running, settings_in
 from tests.inference_service.pictures import BRIGHT
+from diagnosis.audit import MemoryAudit
 from diagnosis.results import MemoryResults
 
 async def main():
     settings = settings_in(Path(sys.argv[1]), models_dir=Path(sys.argv[2]))
-    async with running(settings, MemoryResults()) as live:
+    async with running(settings, MemoryResults(), MemoryAudit()) as live:
         status = (await live.read(BRIGHT)).status_code
     loaded = sorted({name.partition(".")[0] for name in sys.modules if sys.modules[name]})
     print(json.dumps({"status": status, "loaded": loaded, "reached": reached}))

@@ -13,6 +13,7 @@ from diagnosis.contracts import Problem
 from diagnosis.errors import (
     ForgedRequest,
     InputRefused,
+    InvalidRequest,
     NoSuchResource,
     NotSignedIn,
     ReauthenticationNeeded,
@@ -98,6 +99,20 @@ class StandInGateway:
         if found not in {"whole", "code", "enrol"}:
             raise NotSignedIn
         return found
+
+
+def record(seq: int, action: str = "view", outcome: str = "allowed") -> dict[str, Any]:
+    """A record of the audit trail."""
+    return {
+        "seq": seq,
+        "at": END,
+        "action": action,
+        "actor": "u_tester",
+        "roles": ["clinician"],
+        "unit": "default",
+        "outcome": outcome,
+        "object": f"01980000-0000-7000-8000-{seq:012d}",
+    }
 
 
 def _app(gateway: StandInGateway) -> FastAPI:
@@ -264,22 +279,23 @@ def _app(gateway: StandInGateway) -> FastAPI:
 
     @app.get("/api/v1/audit")
     async def audit(
-        action: str | None = None,
-        cursor: int | None = None,
-        kind: Annotated[str | None, Query(alias="format")] = None,
-    ) -> Response:
+        action: str | None = None, actor: str | None = None, cursor: int | None = None
+    ) -> dict[str, Any]:
         if not gateway.with_audit:
             raise NoSuchResource
+        if actor is not None and not actor.startswith("u_"):
+            raise InvalidRequest
         fitting = [
             one
             for one in reversed(gateway.records)
             if action in (None, one["action"]) and (cursor is None or one["seq"] < cursor)
         ]
-        if kind == "csv":
-            return Response(
-                "seq,action\r\n" + "".join(f"{o['seq']},{o['action']}\r\n" for o in fitting)
-            )
         more = fitting[1]["seq"] if len(fitting) > 2 else None
-        return JSONResponse({"items": fitting[:2], "next_cursor": more})
+        return {"items": fitting[:2], "next_cursor": more}
+
+    @app.get("/api/v1/audit/export")
+    async def export(kind: Annotated[str, Query(alias="format")]) -> Response:
+        rows = [f"{one['seq']},{one['action']}" for one in gateway.records]
+        return Response("\r\n".join(["seq,action", *rows]) if kind == "csv" else "{}")
 
     return app

@@ -13,9 +13,12 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from starlette.types import Receive, Scope, Send
 
+from diagnosis.identity import Role
+from tests.fixtures.identity import CSRF, PUBLIC_KEY_FILE, Door, somebody
 from tests.fixtures.serving import served
 from tests.web_ui.stand_in import StandIn
 from tests.web_ui.stand_in_catalogue import BRIGHT, DARK, MIDDLE, coloured_picture
+from tests.web_ui.stand_in_gateway import COOKIE, StandInGateway, record
 from web_ui.app import create_app
 from web_ui.settings import Settings
 
@@ -29,11 +32,14 @@ class Site:
     def __init__(self, address: str, stand_in: StandIn) -> None:
         self.address = address
         self.stand_in = stand_in
+        self.gateway = StandInGateway()
 
     def read(self, image: bytes, disease: str = "chest_xray_pneumonia") -> str:
         """Have an image read; the path of the reading."""
         files = {"image": ("x.png", image, "image/png")}
-        answer = httpx.post(f"{self.address}/diseases/{disease}/readings", files=files)
+        ours = {"sec-fetch-site": "same-origin", "x-csrf-token": CSRF}
+        address = f"{self.address}/diseases/{disease}/readings"
+        answer = httpx.post(address, files=files, headers=ours)
         assert answer.status_code == 303
         return answer.headers["location"]
 
@@ -43,9 +49,21 @@ def site(built_assets: Path) -> Iterator[Site]:
     """The pages in front of a stand-in, under a real uvicorn."""
     stand_in = StandIn()
     settings = Settings(
-        api_url="http://inference_service", static_dir=built_assets, max_upload_bytes=300_000
+        api_url="http://inference_service",
+        identity_key_file=PUBLIC_KEY_FILE,
+        identity_socket=Path("/nonexistent/identity.sock"),
+        static_dir=built_assets,
+        max_upload_bytes=300_000,
     )
-    pages = create_app(settings, transport=httpx.ASGITransport(stand_in.app))
+    site = Site("", stand_in)
+    pages = Door(
+        create_app(
+            settings,
+            transport=httpx.ASGITransport(stand_in.app),
+            gateway=httpx.ASGITransport(site.gateway.app),
+        ),
+        somebody(*Role),
+    )
 
     async def both(scope: Scope, receive: Receive, send: Send) -> None:
         api = scope["type"] == "http" and scope["path"].startswith("/api/v1/")
@@ -54,7 +72,8 @@ def site(built_assets: Path) -> Iterator[Site]:
     app = FastAPI()
     app.mount("/", both)
     with served(app) as address:
-        yield Site(address, stand_in)
+        site.address = address
+        yield site
 
 
 @contextmanager
@@ -68,6 +87,7 @@ def opened(
     context: BrowserContext = chromium.new_context(base_url=site.address, **options)  # type: ignore[arg-type]
     complaints: list[str] = []
     strangers: list[str] = []
+    context.add_cookies([{"name": COOKIE, "value": "whole", "url": site.address}])
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
@@ -99,10 +119,19 @@ def opened(
 @pytest.fixture(scope="module")
 def addresses(site: Site) -> dict[str, str]:
     """Every kind of page."""
+    site.gateway.add_user("grace", "Grace Hopper", ["auditor"], "surgery")
+    site.gateway.records = [record(seq) for seq in range(1, 4)]
+    site.gateway.keys["k_1"] = {"id": "k_1", "name": "nightly export", "roles": ["clinician"]}
     positive = site.read(BRIGHT)
     return {
         "start": "/",
         "disease": DISEASE,
+        "sign in": "/sign-in",
+        "welcome": "/welcome/one-time",
+        "confirm": "/confirm",
+        "account": "/account",
+        "users": "/users",
+        "audit": "/audit",
         "no model": "/diseases/skin_lesion",
         "unavailable": "/diseases/malaria_cell",
         "likely positive": positive,
