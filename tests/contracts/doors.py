@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+import gateway.identity.access
 import inference_service.access
 import web_ui.access
 from diagnosis.access import EVERYBODY, OPEN, AccessTable
@@ -25,43 +26,18 @@ BEGIN, END = "<!-- routes: begin -->", "<!-- routes: end -->"
 #: What machines of the private side ask; the proxy answers 404.
 PRIVATE = ("/healthz", "/readyz", "/metrics")
 
-_ADMINS = frozenset({Role.ADMIN})
-_AUDITORS = frozenset({Role.AUDITOR})
-
-#: The gateway looks at cookies and keys by itself, so its table is no middleware's: it is what its
-#: routes were tried to do.
-GATEWAY: AccessTable = {
-    ("GET", "/healthz"): OPEN,
-    ("GET", "/readyz"): OPEN,
-    ("GET", "/metrics"): OPEN,
-    ("GET", "/internal/check"): EVERYBODY,
-    ("POST", "/auth/sign-in"): OPEN,
-    ("POST", "/auth/sign-out"): OPEN,
-    ("GET", "/auth/welcome/{token}"): OPEN,
-    ("POST", "/auth/welcome/{token}"): OPEN,
-    ("GET", "/auth/oidc"): OPEN,
-    ("GET", "/auth/oidc/callback"): OPEN,
-    ("GET", "/auth/session"): EVERYBODY,
-    ("POST", "/auth/reauthenticate"): EVERYBODY,
-    ("POST", "/auth/password"): EVERYBODY,
-    ("POST", "/auth/totp"): EVERYBODY,
-    ("POST", "/auth/totp/confirm"): EVERYBODY,
-    ("DELETE", "/auth/totp"): EVERYBODY,
-    ("GET", "/api/v1/keys"): EVERYBODY,
-    ("POST", "/api/v1/keys"): EVERYBODY,
-    ("DELETE", "/api/v1/keys/{key_id}"): EVERYBODY,
-    ("GET", "/api/v1/users"): _ADMINS,
-    ("POST", "/api/v1/users"): _ADMINS,
-    ("PATCH", "/api/v1/users/{user_id}"): _ADMINS,
-    ("POST", "/api/v1/users/{user_id}/invitation"): _ADMINS,
-    ("GET", "/api/v1/audit"): _AUDITORS,
-    ("GET", "/api/v1/audit/export"): _AUDITORS,
-}
+#: Open in the gateway's table because they look by themselves for the session, whole or begun.
+_BY_THEMSELVES = (
+    ("GET", "/internal/check"),
+    ("GET", "/auth/session"),
+    ("POST", "/auth/totp"),
+    ("POST", "/auth/totp/confirm"),
+)
 
 TABLES: dict[str, AccessTable] = {
     "inference_service": inference_service.access.TABLE,
     "web_ui": web_ui.access.TABLE,
-    "identity_service": GATEWAY,
+    "identity_service": gateway.identity.access.TABLE | dict.fromkeys(_BY_THEMSELVES, EVERYBODY),
 }
 
 
