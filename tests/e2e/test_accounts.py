@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from diagnosis.identity import Role
-from tests.fixtures.stack import Stack
+from tests.fixtures.stack import DISEASE, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
 
@@ -93,6 +93,21 @@ def test_from_the_invitation_to_a_key_and_out_again(
     press(page, "Go on")
     page.wait_for_url(stack.url + "/history")
     assert page.goto("/users").status == 403  # type: ignore[union-attr]
+
+
+def test_whose_session_has_ended_is_led_to_sign_in(
+    open_page: Callable[..., Page], film: bytes
+) -> None:
+    """Where a script sends the image, too: it must not put that page into this one."""
+    page = open_page()
+    page.goto(f"/diseases/{DISEASE}")
+    page.locator("#image").set_input_files(
+        {"name": "film.jpeg", "mimeType": "image/jpeg", "buffer": film}
+    )
+    page.context.clear_cookies()
+    press(page, "Read this image")
+    page.wait_for_url("**/sign-in")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 def test_a_closed_account_is_out_at_once(stack: Stack, open_page: Callable[..., Page]) -> None:
