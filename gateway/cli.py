@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from diagnosis import WARNING
+from gateway.certbot import CertbotVariables, write_units
 from gateway.readiness import NotReady, wait_until_ready
-from gateway.rendering import render
+from gateway.rendering import read_variables, render
 from gateway.servers import ServerNotFound
 from gateway.settings import Settings
 from gateway.stack import (
-    HOST,
     CannotStart,
     Places,
     check_port,
@@ -35,18 +35,24 @@ RunDir = Annotated[
 ]
 
 
-def _settings(port: int | None, run_dir: Path | None) -> Settings:
-    given = {"port": port, "run_dir": run_dir}
+Tls = Annotated[
+    bool | None,
+    typer.Option("--tls/--no-tls", help="Speak TLS, with an authority made for this machine."),
+]
+
+
+def _settings(port: int | None, run_dir: Path | None, tls: bool | None) -> Settings:
+    given = {"port": port, "run_dir": run_dir, "tls": tls}
     return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 @app.command()
-def run(port: Port = None, run_dir: RunDir = None) -> None:
+def run(port: Port = None, run_dir: RunDir = None, tls: Tls = None) -> None:
     """Start Redis, inference_service, web_ui and Nginx; stop them all on Ctrl-C."""
-    settings = _settings(port, run_dir)
+    settings = _settings(port, run_dir, tls)
     places = Places.under(settings.run_dir)
     try:
-        with sole_run(places, settings.port):
+        with sole_run(places, settings.port, "https" if settings.tls else "http"):
             check_port(settings.port)
             places.prepare()
             try:
@@ -68,7 +74,9 @@ def _supervise(settings: Settings, places: Places) -> int:
         try:
             if wait_until_ready(settings, places, given_up=lambda: supervisor.stopping):
                 supervisor.ready()
-                supervisor.say(f"READY: open http://{HOST}:{settings.port} (Ctrl-C stops it)")
+                supervisor.say(f"READY: open {settings.url} (Ctrl-C stops it)")
+                if settings.tls:
+                    supervisor.say(_how_to_trust(settings, places))
                 supervisor.say(WARNING)
         except NotReady as problem:
             failed = True
@@ -83,11 +91,48 @@ def _supervise(settings: Settings, places: Places) -> int:
     return 1 if failed else 0
 
 
+def _how_to_trust(settings: Settings, places: Places) -> str:
+    authority = places.tls.authority
+    return (
+        f"Its certificate is from an authority made for this machine: {authority}."
+        " A browser trusts it once the file is imported as an authority in its settings;"
+        f" curl trusts it with --cacert {authority} {settings.url}/"
+    )
+
+
 @app.command("render-nginx")
-def render_nginx(port: Port = None, run_dir: RunDir = None) -> None:
-    """Print the proxy's configuration as the local stack would use it."""
-    settings = _settings(port, run_dir)
-    typer.echo(render(nginx_variables(settings, Places.under(settings.run_dir))), nl=False)
+def render_nginx(
+    port: Port = None,
+    run_dir: RunDir = None,
+    tls: Tls = None,
+    variables: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A TOML file of all variables, in place of those of the local stack.",
+        ),
+    ] = None,
+) -> None:
+    """Print the proxy's configuration: the local stack's, or that of a server's variables."""
+    if variables is not None:
+        text = render(read_variables(variables))
+    else:
+        settings = _settings(port, run_dir, tls)
+        text = render(nginx_variables(settings, Places.under(settings.run_dir)))
+    typer.echo(text, nl=False)
+
+
+@app.command("render-certbot")
+def render_certbot(
+    variables: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A TOML file, as certbot.toml is.")
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where to write the two units.")],
+) -> None:
+    """Write the systemd service and timer that get and renew a server's certificate."""
+    for path in write_units(CertbotVariables.read(variables), out):
+        typer.echo(path)
 
 
 if __name__ == "__main__":

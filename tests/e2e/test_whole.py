@@ -134,7 +134,7 @@ def test_the_private_side_is_not_there(stack: Stack, path: str) -> None:
 
 def test_every_answer_of_the_proxy_has_its_page(stack: Stack) -> None:
     built = {path.name for path in stack.settings.error_pages_dir.iterdir()}
-    assert {f"{problem.status}.html" for problem in PROXY_PROBLEMS} <= built
+    assert {f"{problem.page}.html" for problem in PROXY_PROBLEMS} <= built
 
 
 #: As they would stand in a file's name, in a DICOM header, in EXIF, in a form and in an address.
