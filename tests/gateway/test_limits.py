@@ -249,3 +249,23 @@ def test_streams_that_are_opened_and_reset_end_with_the_connection(
     assert len(proxy.reached) <= 22
     assert len(proxy.logged()) <= 101
     assert proxy.client.get("/static/dist/favicon.svg").status_code == 200
+
+
+def test_huge_headers_are_refused_over_http_2_too(
+    secure: Proxy, http2: Callable[[Proxy], Http2]
+) -> None:
+    before = len(secure.reached)
+    one = http2(secure)
+    # Beyond a frame's size, so in frames that continue one another.
+    for number in range(4):
+        one.ask("GET", *((f"x-filler-{number}-{line}", "x" * 4000) for line in range(12)))
+    one.flush()
+    one.listen(lambda _: len(one.statuses()) == 4)
+    assert one.is_over or set(one.statuses()) <= {"400", "431"}
+    assert secure.reached[before:] == []
+    assert secure.client.get("/api/v1/x").status_code == 200
+
+
+def test_many_headers_are_as_large_as_one_large_one(proxy: Proxy) -> None:
+    filler = {f"X-Filler-{number}": "x" * 400 for number in range(100)}
+    assert_problem(proxy.client.get("/api/v1/x", headers=filler), 431)
