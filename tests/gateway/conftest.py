@@ -23,6 +23,7 @@ from gateway.proxy_problems import PROXY_PROBLEMS
 from gateway.rendering import NginxVariables, render
 from gateway.servers import Server, ServerNotFound, find_nginx
 from tests.fixtures.ports import free_port
+from web_ui.security import HEADERS as WEB_UI_HEADERS
 
 SLOW_SECONDS = 3.0
 NAMES = ("127.0.0.1", "localhost")
@@ -61,6 +62,9 @@ class Echo(BaseHTTPRequestHandler):
         if self.path.endswith("/page"):
             self.send_header("content-security-policy", "default-src 'self'")
             self.send_header("cache-control", "private")
+        if self.path.endswith("/of-web-ui"):
+            for name, value in WEB_UI_HEADERS.items():
+                self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import pytest
 
 from tests.gateway.conftest import Proxy
@@ -61,7 +62,9 @@ class Http2:
                 self.is_over = not data
                 if self.is_over:
                     break
-                self.events += self.protocol.receive_data(data)
+                # Behind the word that the connection ends, answers may still come.
+                with contextlib.suppress(h2.exceptions.ProtocolError):
+                    self.events += self.protocol.receive_data(data)
                 with contextlib.suppress(ConnectionError, ssl.SSLError):
                     self.flush()
         return self.events
