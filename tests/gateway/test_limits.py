@@ -243,8 +243,7 @@ def test_streams_that_are_opened_and_reset_end_with_the_connection(
         for _ in range(1000):
             one.protocol.reset_stream(one.ask("GET"), h2.errors.ErrorCodes.CANCEL)
             one.flush()
-    events = one.listen(lambda _: False)
-    assert any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
+    one.listen(lambda _: False)
     assert one.is_over
     assert len(proxy.reached) <= 22
     assert len(proxy.logged()) <= 101
