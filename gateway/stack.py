@@ -20,7 +20,7 @@ from typing import TextIO
 
 from gateway.certificates import TlsFiles, ensure_certificates
 from gateway.rendering import NginxVariables, render
-from gateway.servers import Server, find_nginx, find_redis
+from gateway.servers import Server, find_nginx, find_redis, takes_http2_in_listen
 from gateway.settings import HOST, PROJECT, Settings, child_environment
 from gateway.supervisor import ProcessSpec
 
@@ -234,7 +234,10 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
     if settings.tls:
         ensure_certificates(places.tls.certificate.parent, settings.names)
     configuration = places.nginx / "nginx.conf"
-    configuration.write_text(render(nginx_variables(settings, places)), encoding="utf-8")
+    variables = nginx_variables(settings, places).model_copy(
+        update={"http2_in_listen": takes_http2_in_listen(nginx)}
+    )
+    configuration.write_text(render(variables), encoding="utf-8")
     return (
         _redis(redis, places),
         _service(

@@ -15,7 +15,7 @@ from diagnosis.errors import FileTooLarge
 from gateway.certificates import ensure_certificates
 from gateway.proxy_problems import PROXY_PROBLEMS
 from gateway.rendering import TEMPLATE, TEMPLATES, NginxVariables, read_variables, render
-from gateway.servers import Server
+from gateway.servers import Server, takes_http2_in_listen
 
 
 def variables(folder: Path, **changes: Any) -> NginxVariables:
@@ -77,8 +77,10 @@ def variant(folder: Path, name: str) -> NginxVariables:
 def test_nginx_takes_it_without_a_warning(tmp_path: Path, nginx: Server, name: str) -> None:
     folder = tmp_path / "with a space"
     configuration = folder / "nginx.conf"
-    text = render(variant(folder, name))
-    configuration.write_text(text)
+    taken = variant(folder, name).model_copy(
+        update={"http2_in_listen": takes_http2_in_listen(nginx)}
+    )
+    configuration.write_text(render(taken))
     tested = subprocess.run(
         [nginx.binary, "-t", "-p", folder, "-e", "stderr", "-c", configuration],
         capture_output=True,

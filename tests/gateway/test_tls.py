@@ -187,6 +187,17 @@ def test_whatever_is_in_that_header_counts_as_a_key(
     assert_refused(open_to_all.raw(request, own_address, port))
 
 
+@pytest.mark.parametrize("first", ["Authorization:", "authorization: ", "Authorization: Bearer a"])
+def test_a_second_key_does_not_hide_behind_a_first(
+    open_to_all: Proxy, port: int, own_address: str, first: str
+) -> None:
+    before = len(open_to_all.reached)
+    request = clear("GET", "/api/v1/x", first, f"Authorization: {KEY}")
+    answer = parsed(open_to_all.raw(request, own_address, port))
+    assert answer.status_code in (400, 403)
+    assert open_to_all.reached[before:] == []
+
+
 def test_a_key_on_loopback_is_shown_the_way(open_to_all: Proxy, port: int) -> None:
     raw = open_to_all.raw(clear("GET", "/api/v1/x", f"Authorization: {KEY}"), port=port)
     assert parsed(raw).status_code == 308
