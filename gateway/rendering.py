@@ -126,12 +126,12 @@ class NginxVariables(BaseModel):
     uploads_per_second: int = Field(default=100, ge=1)
     """POST requests a second and client address, before 429."""
     uploads_burst: int = Field(default=200, ge=1)
-    identity_requests_per_second: int = Field(default=100, ge=1)
+    caller_requests_per_second: int = Field(default=100, ge=1)
     """Requests a second that show the same key or session, before 429."""
-    identity_requests_burst: int = Field(default=200, ge=1)
-    identity_uploads_per_second: int = Field(default=50, ge=1)
+    caller_requests_burst: int = Field(default=200, ge=1)
+    caller_uploads_per_second: int = Field(default=50, ge=1)
     """POST requests a second that show the same key or session, before 429."""
-    identity_uploads_burst: int = Field(default=100, ge=1)
+    caller_uploads_burst: int = Field(default=100, ge=1)
     connections: int = Field(default=64, ge=1)
     """Requests of one client address that may be under way at once, before 429; each stream of
     HTTP/2 counts."""

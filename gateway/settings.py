@@ -53,13 +53,13 @@ class Settings(BaseSettings):
     """POST requests a second and client address."""
     uploads_burst: int = Field(default=200, ge=1)
     """How many POST requests may come at once before the limit counts."""
-    identity_requests_per_second: int = Field(default=100, ge=1)
+    caller_requests_per_second: int = Field(default=100, ge=1)
     """Requests a second that show the same key or session; more are answered with 429."""
-    identity_requests_burst: int = Field(default=200, ge=1)
+    caller_requests_burst: int = Field(default=200, ge=1)
     """How many of those may come at once before the limit counts."""
-    identity_uploads_per_second: int = Field(default=50, ge=1)
+    caller_uploads_per_second: int = Field(default=50, ge=1)
     """POST requests a second that show the same key or session."""
-    identity_uploads_burst: int = Field(default=100, ge=1)
+    caller_uploads_burst: int = Field(default=100, ge=1)
     """How many of those may come at once before the limit counts."""
     connections: int = Field(default=64, ge=1)
     """Requests of one client address that may be under way at once; more get 429."""

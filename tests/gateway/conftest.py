@@ -227,8 +227,8 @@ def secure(start_proxy: Callable[..., Proxy]) -> Proxy:
         tls=True,
         requests_burst=10_000,
         uploads_burst=10_000,
-        identity_requests_burst=10_000,
-        identity_uploads_burst=10_000,
+        caller_requests_burst=10_000,
+        caller_uploads_burst=10_000,
     )
 
 
@@ -238,6 +238,6 @@ def proxy(start_proxy: Callable[..., Proxy]) -> Proxy:
     return start_proxy(
         requests_burst=10_000,
         uploads_burst=10_000,
-        identity_requests_burst=10_000,
-        identity_uploads_burst=10_000,
+        caller_requests_burst=10_000,
+        caller_uploads_burst=10_000,
     )

@@ -47,7 +47,7 @@ def shown(kind: str, who: str) -> dict[str, str]:
 def test_one_identity_does_not_use_up_what_others_may_ask(
     start_proxy: Callable[..., Proxy], kind: str
 ) -> None:
-    strict = start_proxy(identity_requests_per_second=1, identity_requests_burst=1)
+    strict = start_proxy(caller_requests_per_second=1, caller_requests_burst=1)
     answers = [strict.client.get("/api/v1/x", headers=shown(kind, "anna")) for _ in range(4)]
     assert [answer.status_code for answer in answers[:2]] == [200, 200]
     assert_problem(answers[-1], 429)
@@ -59,7 +59,7 @@ def test_one_identity_does_not_use_up_what_others_may_ask(
 def test_uploads_of_one_identity_have_a_limit_of_their_own(
     start_proxy: Callable[..., Proxy], kind: str
 ) -> None:
-    strict = start_proxy(identity_uploads_per_second=1, identity_uploads_burst=1)
+    strict = start_proxy(caller_uploads_per_second=1, caller_uploads_burst=1)
     answers = [strict.client.post("/api/v1/x", headers=shown(kind, "anna")) for _ in range(4)]
     assert_problem(answers[-1], 429)
     assert strict.client.get("/api/v1/x", headers=shown(kind, "anna")).status_code == 200
@@ -67,7 +67,7 @@ def test_uploads_of_one_identity_have_a_limit_of_their_own(
 
 
 def test_an_identity_is_limited_wherever_it_asks_from(start_proxy: Callable[..., Proxy]) -> None:
-    strict = start_proxy(identity_requests_per_second=1, identity_requests_burst=1)
+    strict = start_proxy(caller_requests_per_second=1, caller_requests_burst=1)
     anna = shown("key", "anna")
     while strict.client.get("/api/v1/x", headers=anna).status_code == 200:
         pass

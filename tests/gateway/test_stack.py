@@ -171,10 +171,10 @@ def test_the_limits_of_the_settings_reach_the_proxy(
     monkeypatch.setenv("SIGHTLINE_GATEWAY_CONNECTIONS", "7")
     monkeypatch.setenv("SIGHTLINE_GATEWAY_HEADER_SECONDS", "3")
     monkeypatch.setenv("SIGHTLINE_GATEWAY_BODY_SECONDS", "4")
-    monkeypatch.setenv("SIGHTLINE_GATEWAY_IDENTITY_UPLOADS_PER_SECOND", "5")
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_CALLER_UPLOADS_PER_SECOND", "5")
     variables = nginx_variables(Settings(run_dir=tmp_path), Places.under(tmp_path))
     assert (variables.connections, variables.header_timeout, variables.body_timeout) == (7, 3, 4)
-    assert variables.identity_uploads_per_second == 5
+    assert variables.caller_uploads_per_second == 5
 
 
 def test_render_nginx_prints_what_the_stack_would_use(tmp_path: Path) -> None:
