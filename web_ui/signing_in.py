@@ -31,6 +31,26 @@ _BASE_32 = re.compile(r"[A-Z2-7]{16,128}=*")
 NextPlace = Annotated[str, Query(alias="next", max_length=600)]
 
 
+#: Title, sentence and remedy of what can go wrong at an organisation's provider.
+_AT_THE_PROVIDER = {
+    "provider-unavailable": (
+        "Your organisation's sign-in does not answer",
+        "The service that knows your organisation's accounts does not answer.",
+        "Try again in a few seconds, or sign in with your password.",
+    ),
+    "no-provider": (
+        "There is no other way to sign in",
+        "Signing in with an account of your organisation is not set up here.",
+        "Sign in with your name and your password.",
+    ),
+}
+_NOT_KNOWN_THERE = (
+    "You could not be signed in",
+    "Your organisation did not confirm that it is you, or you have no account here.",
+    "Try again; an admin of Sightline can make an account for you.",
+)
+
+
 def safe_place(text: str, default: str = "/") -> str:
     """Where to go next, if that is a place of ours; else the default."""
     return text if _PLACE.fullmatch(text) else default
@@ -91,9 +111,14 @@ async def sign_in_page(
     caller: Asking,
     after: NextPlace = "/",
     signed_out: bool = False,
+    problem: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
-    """Name and password."""
+    """Name and password; after a failure at an organisation's provider, with the reason."""
     place = safe_place(after)
+    if problem:
+        view = ProblemView(401, *_AT_THE_PROVIDER.get(problem, _NOT_KNOWN_THERE))
+        values = _sign_in(context, place)
+        return context.page(caller, "sign_in.html", problem=view, **values)
     return context.page(caller, "sign_in.html", **_sign_in(context, place), signed_out=signed_out)
 
 

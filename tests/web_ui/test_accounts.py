@@ -99,6 +99,13 @@ async def test_a_wrong_password_is_said_on_the_form_and_stands_nowhere(
     assert (locked.status_code, locked.headers["retry-after"]) == (429, "90")
 
 
+async def test_what_failed_at_the_provider_is_said_on_the_form(client: httpx.AsyncClient) -> None:
+    stranger(client)
+    told = {"provider-unavailable": "does not answer", "sign-in-failed": "did not confirm"}
+    for code, sentence in told.items():
+        assert sentence in (await client.get("/sign-in", params={"problem": code})).text
+
+
 async def test_a_second_step_asks_for_the_code(
     client: httpx.AsyncClient, gateway: StandInGateway
 ) -> None:
