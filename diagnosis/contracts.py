@@ -179,6 +179,24 @@ class PredictionPage(Wire):
     warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
 
 
+class PatientDeletion(Wire):
+    """Whose data is to be deleted."""
+
+    patient_reference: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
+    ]
+    """The reference that was sent with the images. It stands in no address and in no log."""
+
+
+class PatientDeleted(Wire):
+    """What was deleted of a patient; 0 where there was nothing."""
+
+    readings: Annotated[int, Field(ge=0)]
+    images: Annotated[int, Field(ge=0)]
+    """Fewer than readings where several were of one image, or where its time was over. An image
+    that a reading without this reference shows stays with that reading."""
+
+
 class Suggestion(Wire):
     """A disease whose live model may judge an image."""
 

@@ -10,7 +10,7 @@ from diagnosis.results import ResultStore
 from diagnosis.telemetry import RequestTelemetry, configure_logging
 from inference_service.openapi import describe
 from inference_service.problems import Guard, install_handlers
-from inference_service.routes import diseases, examinations, health, predictions
+from inference_service.routes import diseases, examinations, health, patients, predictions
 from inference_service.service import Service
 from inference_service.settings import Settings
 
@@ -46,7 +46,13 @@ def create_app(settings: Settings | None = None, *, results: ResultStore | None 
         redirect_slashes=False,
     )
     app.state.service = service
-    routers = (diseases.router, examinations.router, predictions.router, health.router)
+    routers = (
+        diseases.router,
+        examinations.router,
+        predictions.router,
+        patients.router,
+        health.router,
+    )
     for router in routers:
         app.include_router(router)
     install_handlers(app, service.metrics, [one for router in routers for one in router.routes])

@@ -12,7 +12,12 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from diagnosis.contracts import OperatingPointName, Prediction, SuggestionList
+from diagnosis.contracts import (
+    OperatingPointName,
+    PatientDeleted,
+    Prediction,
+    SuggestionList,
+)
 from diagnosis.errors import Overloaded, StoreUnavailable
 from diagnosis.image_store import ImageStore
 from diagnosis.images import read_image
@@ -217,16 +222,43 @@ class Pipeline:
         Raises:
             StoreUnavailable: the reading may still be there.
         """
+        return await self._delete(unit, prediction_id) is not None
+
+    async def delete_patient(self, unit: str, patient_reference: str) -> PatientDeleted:
+        """Delete every reading with a hashed reference, and their images as `delete` does.
+
+        Raises:
+            StoreUnavailable: something may still be there; asked again, the rest is deleted.
+        """
+        readings = images = 0
+        failure: StoreUnavailable | None = None
+        for prediction_id in await self._results.of_patient(unit, patient_reference):
+            try:
+                gone = await self._delete(unit, prediction_id)
+            except StoreUnavailable as error:
+                # One reading that cannot be read keeps none of the others.
+                failure = error
+                await self._results.ping()
+                continue
+            if gone is not None:
+                readings += 1
+                images += gone
+        if failure is not None:
+            raise failure
+        return PatientDeleted(readings=readings, images=images)
+
+    async def _delete(self, unit: str, prediction_id: UUID) -> int | None:
+        """Delete a reading; how many images went with it, None where there was no reading."""
         found = await self._results.get(unit, prediction_id)
         if found is None:
-            return False
+            return None
         digest = found.image.digest
         async with self._lock(digest):
             if await self._results.delete(unit, prediction_id) is None:
-                return False
-            if not await self._results.keeps_image(unit, digest):
-                await asyncio.to_thread(self._images.delete, digest)
-        return True
+                return None
+            if await self._results.keeps_image(unit, digest):
+                return 0
+            return int(await asyncio.to_thread(self._images.delete, digest))
 
     def _work(self, ask: "_Ask", waited: float) -> tuple[Prediction, bytes]:
         """Everything between the upload and the store, in one thread."""

@@ -54,6 +54,7 @@ OPERATIONS = (
     "DELETE /api/v1/predictions/{prediction_id}",
     "GET /api/v1/predictions/{prediction_id}/image",
     "GET /api/v1/predictions/{prediction_id}/heatmap",
+    "POST /api/v1/patients/deletion",
 )
 
 
