@@ -78,6 +78,14 @@ class ImageReference(Wire):
     """Pixels, as displayed."""
     demo: bool = False
     """True for one of the artifact's own synthetic demo images."""
+    dicom_digest: Digest | None = None
+    """SHA-256 of the de-identified DICOM file that is kept beside the image; None where there is
+    none, because the image came otherwise or the service keeps none."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The digests of all that the image store keeps for a reading."""
+        return (self.digest,) if self.dicom_digest is None else (self.digest, self.dicom_digest)
 
 
 class OperatingPointReading(Wire):

@@ -96,7 +96,7 @@ class ResultStore(Protocol):
         """
 
     async def keeps_image(self, unit: str, digest: str) -> bool:
-        """Whether a reading of the unit still shows the image of this digest."""
+        """Whether a reading of the unit still keeps the image, or DICOM file, of this digest."""
 
     async def of_patient(self, unit: str, patient_reference: str) -> tuple[UUID, ...]:
         """The ids of a unit's readings with this hashed reference, newest first.
@@ -152,7 +152,7 @@ class MemoryResults:
 
     async def keeps_image(self, unit: str, digest: str) -> bool:
         return any(
-            owner == unit and one.image.digest == digest for (owner, _), one in self._rows.items()
+            owner == unit and digest in one.image.kept for (owner, _), one in self._rows.items()
         )
 
     async def of_patient(self, unit: str, patient_reference: str) -> tuple[UUID, ...]:
@@ -190,7 +190,8 @@ class RedisResults:
             transaction.set(_row(unit, member), _packed(prediction), nx=True)
             for index in _indexes(prediction):
                 transaction.zadd(index, {member: 0})
-            transaction.sadd(_image(unit, prediction.image.digest), member)
+            for digest in prediction.image.kept:
+                transaction.sadd(_image(unit, digest), member)
             await transaction.execute()
 
     async def get(self, unit: str, prediction_id: UUID) -> Prediction | None:
@@ -238,7 +239,8 @@ class RedisResults:
             transaction.getdel(_row(unit, member))
             for index in _indexes(prediction):
                 transaction.zrem(index, member)
-            transaction.srem(_image(unit, prediction.image.digest), member)
+            for digest in prediction.image.kept:
+                transaction.srem(_image(unit, digest), member)
             deleted, *_ = await transaction.execute()
         return None if deleted is None else prediction
 

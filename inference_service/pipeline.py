@@ -29,6 +29,9 @@ from inference_service.suggestions import suggest
 
 T = TypeVar("T")
 
+#: What is kept for a reading, by digest.
+Files = dict[str, bytes]
+
 #: Of what is no reading and waits for a thread; one more is refused.
 MOST_ASIDE = 8
 
@@ -51,6 +54,7 @@ class Pipeline:
         threads: readings at work at once.
         max_waiting: readings that may wait beside them.
         deadline_seconds: from the end of the upload to the end of the computation.
+        keep_dicom: whether a de-identified DICOM file is kept of one that came.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Pipeline:
         threads: int,
         max_waiting: int,
         deadline_seconds: float,
+        keep_dicom: bool = False,
     ) -> None:
         self._models = models
         self._results = results
@@ -75,6 +80,7 @@ class Pipeline:
         self._asides = 0
         self._one_aside = asyncio.Semaphore(1)
         self._deadline = deadline_seconds
+        self._keep_dicom = keep_dicom
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reading")
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -173,8 +179,8 @@ class Pipeline:
         """
         self._models.check(disease_id)
         ask = _Ask(disease_id, data, operating_point, unit, created_by, patient_reference)
-        prediction, image = await self._run(place, lambda waited: self._work(ask, waited))
-        prediction = await self._keep(prediction, image)
+        prediction, files = await self._run(place, lambda waited: self._work(ask, waited))
+        prediction = await self._keep(prediction, files)
         self._metrics.readings.labels(
             disease_id, prediction.outcome, prediction.band or "none"
         ).inc()
@@ -252,15 +258,17 @@ class Pipeline:
         found = await self._results.get(unit, prediction_id)
         if found is None:
             return None
-        digest = found.image.digest
-        async with self._lock(digest):
+        async with self._lock(found.image.digest):
             if await self._results.delete(unit, prediction_id) is None:
                 return None
-            if await self._results.keeps_image(unit, digest):
-                return 0
-            return int(await asyncio.to_thread(self._images.delete, digest))
+            gone = 0
+            for digest in found.image.kept:
+                if not await self._results.keeps_image(unit, digest):
+                    was_there = await asyncio.to_thread(self._images.delete, digest)
+                    gone += was_there and digest == found.image.digest
+            return gone
 
-    def _work(self, ask: "_Ask", waited: float) -> tuple[Prediction, bytes]:
+    def _work(self, ask: "_Ask", waited: float) -> "tuple[Prediction, Files]":
         """Everything between the upload and the store, in one thread."""
         timings = {"queue": round(waited * 1000, 3)}
         self._metrics.step_seconds.labels(ask.disease, "queue").observe(waited)
@@ -269,7 +277,11 @@ class Pipeline:
             point = choose_point(model.card, ask.operating_point)
             preprocessing = model.card.preprocessing
             with step(ask.disease, "decode", timings):
-                image = read_image(ask.data, decode_at_least=preprocessing.decode_at_least)
+                image = read_image(
+                    ask.data,
+                    decode_at_least=preprocessing.decode_at_least,
+                    keep_dicom=self._keep_dicom,
+                )
             verdict = None
             if model.gate is not None:
                 with step(ask.disease, "gate", timings):
@@ -291,18 +303,22 @@ class Pipeline:
             created_by=ask.created_by,
             patient_reference=ask.patient_reference,
         )
-        return prediction, image.clean
+        files = (image.clean,) if image.dicom is None else (image.clean, image.dicom)
+        return prediction, dict(zip(prediction.image.kept, files, strict=True))
 
-    async def _keep(self, prediction: Prediction, image: bytes) -> Prediction:
-        """Keep the image, then the reading; when the reading cannot be kept, neither is.
+    async def _keep(self, prediction: Prediction, files: "Files") -> Prediction:
+        """Keep the files, then the reading; when the reading cannot be kept, neither are they.
 
         `store` in the timings is the image's part: a reading cannot hold how long it took to
         store itself. The metric has both.
         """
-        digest = prediction.image.digest
         began = time.perf_counter()
-        async with self._lock(digest):
-            new = await asyncio.to_thread(self._images.put, digest, image)
+        # The lock is the image's; a DICOM file's digest follows from that of its image.
+        async with self._lock(prediction.image.digest):
+            new: list[str] = []
+            for digest, file in files.items():
+                if await asyncio.to_thread(self._images.put, digest, file):
+                    new.append(digest)
             stored = round((time.perf_counter() - began) * 1000, 3)
             prediction = prediction.model_copy(
                 update={"timings_ms": {**prediction.timings_ms, "store": stored}}
@@ -310,7 +326,7 @@ class Pipeline:
             try:
                 await self._results.add(prediction)
             except BaseException:
-                if new:
+                for digest in new:
                     with suppress(StoreUnavailable):
                         await asyncio.to_thread(self._images.delete, digest)
                 raise

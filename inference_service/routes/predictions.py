@@ -220,13 +220,42 @@ async def get_prediction_heatmap(
     return Response(made.png, headers=headers, media_type="image/png")
 
 
+@router.get(
+    "/predictions/{prediction_id}/dicom",
+    operation_id="getPredictionDicom",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The picture in full depth as a DICOM Secondary Capture, de-identified"
+            " by the Basic Application Level Confidentiality Profile.",
+            "content": {"application/dicom": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **documented(UnknownPrediction, NoSuchResource, InvalidRequest, StoreUnavailable),
+    },
+)
+async def get_prediction_dicom(prediction_id: UUID, service: ServiceDependency) -> Response:
+    """The DICOM file of a reading, where the service was set to keep them and one came."""
+    prediction = await get_prediction(prediction_id, service)
+    digest = prediction.image.dicom_digest
+    if digest is None:
+        raise NoSuchResource(
+            "No DICOM file is kept of this reading.",
+            remedy="It came as another kind of image, or this service keeps none.",
+        )
+    return Response(await _kept(digest, service), media_type="application/dicom")
+
+
 async def kept_image(prediction: Prediction, service: Service) -> bytes:
     """The kept image of a reading.
 
     Raises:
         NoSuchResource: it is not kept any more.
     """
-    data = await asyncio.to_thread(service.images.get, prediction.image.digest)
+    return await _kept(prediction.image.digest, service)
+
+
+async def _kept(digest: str, service: Service) -> bytes:
+    data = await asyncio.to_thread(service.images.get, digest)
     if data is None:
         raise NoSuchResource(
             "The image of this reading is not kept any more;"
