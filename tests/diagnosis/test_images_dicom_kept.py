@@ -65,7 +65,6 @@ def planted(tag: int) -> DataElement:
 
 def test_every_attribute_of_the_profile_is_handled_by_its_action() -> None:
     """A name, a number or a UID in each attribute of Table E.1-1, all in one file."""
-    assert sum(len(tags) for tags in ACTIONS.values()) > 600
     dataset = dicom_dataset(words())
     tags = {
         Tag(pair): action
@@ -74,6 +73,7 @@ def test_every_attribute_of_the_profile_is_handled_by_its_action() -> None:
         # No data set holds the elements of commands, nor those of the file's meta information.
         if len(pair) == 2 and pair[0] > 0x0002
     }
+    assert len(tags) > 600
     # Curves and overlays stand in many groups; the first of each is enough.
     for tag in tags:
         dataset.add(planted(tag))

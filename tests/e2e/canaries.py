@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -65,31 +66,52 @@ def png_film() -> bytes:
     return images.encode(images.grey(400, 300), "PNG", pnginfo=words)
 
 
-def found(stack: Stack, answers: Iterator[httpx.Response] | list[httpx.Response]) -> set[str]:
-    """Every canary that comes to light, as `place: canary`.
-
-    Looked through: all files below the run folder with their names (logs, Redis' own files, kept
-    images, configuration), the text of kept images, every key and value of Redis, the metrics and
-    readiness of each service, and the answers, with their addresses and headers.
-    """
-    spots: list[tuple[str, bytes]] = []
+def spots(stack: Stack, answers: list[httpx.Response]) -> Iterator[tuple[str, str, bytes]]:
+    """Everything that is looked through: its kind, where it is, and its bytes."""
     for path in stack.places.run_dir.rglob("*"):
-        spots.append(("name", str(path.relative_to(stack.places.run_dir)).encode()))
+        yield FILES, "name", str(path.relative_to(stack.places.run_dir)).encode()
         if path.is_file():
-            spots.append((path.name, path.read_bytes()))
-    spots += ((f"text of {path.name}", words) for path, words in _texts(stack))
-    spots += (("redis", value) for value in redis_values(stack))
+            yield FILES, path.name, path.read_bytes()
+    for path, words in _texts(stack):
+        yield TEXTS, f"text of {path.name}", words
+    for value in redis_values(stack):
+        yield REDIS, "redis", value
     for service in (stack.places.inference_socket, stack.places.web_socket):
         transport = httpx.HTTPTransport(uds=str(service))
         with httpx.Client(transport=transport, base_url="http://service", timeout=10) as client:
-            spots += ((f"{service.name}{at}", client.get(at).content) for at in PRIVATE)
+            for at in PRIVATE:
+                yield METRICS, f"{service.name}{at}", client.get(at).content
     for answer in answers:
         where = f"answer {answer.status_code} to {answer.request.method}"
-        spots.append((where, answer.content))
-        spots.append((f"headers of {where}", str(answer.headers.multi_items()).encode()))
-    return {f"{where}: {canary}" for where, content in spots for canary in _in(content)}
+        yield ANSWERS, where, answer.content
+        yield ANSWERS, f"headers of {where}", str(answer.headers.multi_items()).encode()
 
 
+def found(stack: Stack, answers: list[httpx.Response]) -> set[str]:
+    """Every canary that comes to light, as `where: canary`."""
+    return {
+        f"{where}: {canary}"
+        for _, where, content in spots(stack, answers)
+        for canary in _in(content)
+    }
+
+
+def table(stack: Stack, answers: list[httpx.Response]) -> list[tuple[str, str, str]]:
+    """By kind: how many things were looked at, and how many canaries came to light."""
+    looked: Counter[str] = Counter()
+    lit: Counter[str] = Counter()
+    for kind, _, content in spots(stack, answers):
+        looked[kind] += 1
+        lit[kind] += len(set(_in(content)))
+    return [(kind, str(looked[kind]), str(lit[kind])) for kind in KINDS]
+
+
+FILES = "files of the run folder and their names: logs, Redis' own files, kept images"
+TEXTS = "text inside of kept images"
+REDIS = "Redis: every key and value, unpacked"
+METRICS = "metrics, health and readiness of each service"
+ANSWERS = "answers with their headers: API, errors, redirects, pages, images, documents"
+KINDS = (FILES, TEXTS, REDIS, METRICS, ANSWERS)
 #: What a service tells on its private side.
 PRIVATE = ("/metrics", "/readyz", "/healthz")
 

@@ -15,10 +15,12 @@ from tests.e2e.canaries import (
     kept_images,
     png_film,
     redis_values,
+    table,
     text,
 )
 from tests.fixtures import images
 from tests.fixtures.stack import DISEASE, Stack
+from tests.fixtures.tables import documented_table
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
 
@@ -127,6 +129,9 @@ def test_nothing_that_was_planted_comes_to_light(stack: Stack) -> None:
         assert any((stack.places.redis / "appendonlydir").iterdir())
         assert kept_images(stack)
         assert found(stack, answers) == set()
+        headings = ("looked through", "things", "canaries found")
+        rows = table(stack, answers)
+        documented_table("canaries", headings, rows, measured=("things",))
 
         # And what was kept of the patient goes when it is asked for.
         hashed = listed[-1]["patient_reference"]
