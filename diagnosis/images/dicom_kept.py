@@ -12,6 +12,7 @@ The object is a Secondary Capture, whose modules need nothing that was taken awa
 import hashlib
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def keepable(
     kept.Modality = modality or "OT"
     kept.ConversionType = "WSD"
     _say_how(kept)
-    burned_in = dataset.get("BurnedInAnnotation")
+    burned_in = str(dataset.get("BurnedInAnnotation"))
     if burned_in in {"YES", "NO"}:
         kept.BurnedInAnnotation = burned_in
     if stored is None:
@@ -96,15 +97,15 @@ def _say_how(kept: Dataset) -> None:
 def _put_grey(kept: Dataset, stored: NDArray[np.generic], dataset: Dataset) -> None:
     """The stored values and what a display needs to show them, number by number."""
     bits, signed = int(dataset.BitsStored), int(dataset.get("PixelRepresentation") or 0)
-    _put_pixels(
-        kept, _without_spare_bits(stored, bits), str(dataset.PhotometricInterpretation), bits
-    )
+    values = _of_these_bits(stored, bits)
+    _put_pixels(kept, values, str(dataset.PhotometricInterpretation), bits)
     kept.PixelRepresentation = signed
+    kind, range_ = ("SS", np.iinfo(np.int16)) if signed else ("US", np.iinfo(np.uint16))
     for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
         value = first_number(dataset, keyword)
-        if value is not None:
-            setattr(kept, keyword, int(value))
-            kept[keyword].VR = "SS" if signed else "US"
+        # One that no pixel can have pads nothing, and cannot be written.
+        if value is not None and range_.min <= value <= range_.max:
+            kept.add_new(keyword, kind, int(value))
     slope, intercept = (
         first_number(dataset, "RescaleSlope"),
         first_number(dataset, "RescaleIntercept"),
@@ -141,12 +142,16 @@ def _put_pixels(
     kept["PixelData"].VR = "OW" if pixels.dtype.itemsize == 2 else "OB"
 
 
-def _without_spare_bits(stored: NDArray[np.generic], bits: int) -> NDArray[np.generic]:
-    """The values without the bits above those that count, which may hold an overlay of text."""
+def _of_these_bits(stored: NDArray[np.generic], bits: int) -> NDArray[np.generic]:
+    """The values without the bits above those that count, which may hold an overlay of text.
+
+    Where a frame was coded with fewer bits than the data set says, they are widened.
+    """
+    if bits > 8 * stored.dtype.itemsize:
+        return stored.astype(f"{stored.dtype.kind}2")
     spare = 8 * stored.dtype.itemsize - bits
-    values = np.asarray(stored)
-    shifted: NDArray[np.generic] = (values << spare) >> spare
-    return shifted
+    values: NDArray[Any] = np.asarray(stored)
+    return (values << spare) >> spare
 
 
 def _table_item(

@@ -160,6 +160,26 @@ def test_every_way_of_storing_is_kept(name: str) -> None:
     assert read_image(image.dicom).digest == image.digest
 
 
+def test_what_cannot_be_written_does_not_keep_the_picture_from_being_kept() -> None:
+    """A padding value that no pixel can have, and a frame of fewer bits than the file says."""
+    narrow = encode(grey(40, 32), "JPEG2000", no_jp2=True)
+    for data in (
+        dicom(TWELVE, BitsStored=12, HighBit=11, PixelPaddingValue=4711),
+        _with_signed_padding(),
+        encapsulated(words(40, 32), narrow, "1.2.840.10008.1.2.4.90", BitsStored=12, HighBit=11),
+    ):
+        image, _ = kept(data)
+        assert image.dicom is not None
+        assert read_image(image.dicom).digest == image.digest
+
+
+def _with_signed_padding() -> bytes:
+    """Unsigned pixels with a padding value below zero, as some CT scanners write them."""
+    dataset = dicom_dataset(TWELVE, BitsStored=12, HighBit=11)
+    dataset.add_new("PixelPaddingValue", "SS", -2000)
+    return dicom_bytes(dataset)
+
+
 def test_signed_values_and_colours_are_kept() -> None:
     signed = (words().astype(np.int32) - 32768).astype(np.int16)
     for data in (dicom(signed), dicom(colour())):
