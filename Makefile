@@ -2,7 +2,8 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix bench train-all assets lock clean
+.PHONY: help setup run test check fix bench no-egress audit-packages sbom licences \
+	train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -55,6 +56,19 @@ fix: $(DONE)/everything ## Mend what ruff can mend, and format
 
 bench: setup ## Measure how long a reading takes, and how many a second
 	$(BIN)/python tests/load/bench.py
+
+no-egress: setup ## Run end to end, publish included, where no packet can leave, and tell of each that tried
+	$(BIN)/python -m tests.e2e.no_egress $(BIN)/python -m pytest -q -p no:cacheprovider \
+		tests/e2e tests/trainer/test_publishing.py --ignore tests/e2e/test_no_egress.py
+
+audit-packages: setup ## Ask a vulnerability service about every package of the locks, where one can be reached
+	@$(BIN)/python -m tests.supply_chain.audit
+
+sbom: setup ## Write a software bill of materials (CycloneDX) of what ships to build/sbom.json
+	@$(BIN)/python -m tests.supply_chain.sbom build/sbom.json
+
+licences: setup ## Write docs/licences.md anew from the locks
+	@$(BIN)/python -m tests.supply_chain.licences
 
 train-all: $(DONE)/everything ## Make the artifacts that ship once more from SIGHTLINE_DATA, and compare them
 	$(BIN)/trainer train-all

@@ -78,6 +78,14 @@ class ImageReference(Wire):
     """Pixels, as displayed."""
     demo: bool = False
     """True for one of the artifact's own synthetic demo images."""
+    dicom_digest: Digest | None = None
+    """SHA-256 of the de-identified DICOM file that is kept beside the image; None where there is
+    none, because the image came otherwise or the service keeps none."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The digests of all that the image store keeps for a reading."""
+        return (self.digest,) if self.dicom_digest is None else (self.digest, self.dicom_digest)
 
 
 class OperatingPointReading(Wire):
@@ -177,6 +185,24 @@ class PredictionPage(Wire):
     next_cursor: str | None = None
     """Pass as `cursor` to get the next page; null on the last one."""
     warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
+
+
+class PatientDeletion(Wire):
+    """Whose data is to be deleted."""
+
+    patient_reference: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
+    ]
+    """The reference that was sent with the images. It stands in no address and in no log."""
+
+
+class PatientDeleted(Wire):
+    """What was deleted of a patient; 0 where there was nothing."""
+
+    readings: Annotated[int, Field(ge=0)]
+    images: Annotated[int, Field(ge=0)]
+    """Fewer than readings where several were of one image, or where its time was over. An image
+    that a reading without this reference shows stays with that reading."""
 
 
 class Suggestion(Wire):

@@ -38,6 +38,8 @@ MAX_PAGE = 100
 #: Bytes of JSON; more is no reading, however small it was compressed.
 _MAX_JSON = 1_000_000
 
+#: Rows that are looked through in one round trip; about half a megabyte.
+_ROWS_AT_ONCE = 500
 _SLUG = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CURSOR = re.compile(r"[0-9a-f]{32}")
 
@@ -87,7 +89,14 @@ class ResultStore(Protocol):
         """
 
     async def keeps_image(self, unit: str, digest: str) -> bool:
-        """Whether a reading of the unit still shows the image of this digest."""
+        """Whether a reading of the unit still keeps the image, or DICOM file, of this digest."""
+
+    async def of_patient(self, unit: str, patient_reference: str) -> tuple[UUID, ...]:
+        """The ids of a unit's readings with this hashed reference, newest first.
+
+        Every row is looked at, those too that only another version can read: an index could be
+        out of step with the rows, and then a deletion would leave something behind.
+        """
 
     async def ping(self) -> None:
         """Return when the store answers."""
@@ -136,8 +145,16 @@ class MemoryResults:
 
     async def keeps_image(self, unit: str, digest: str) -> bool:
         return any(
-            owner == unit and one.image.digest == digest for (owner, _), one in self._rows.items()
+            owner == unit and digest in one.image.kept for (owner, _), one in self._rows.items()
         )
+
+    async def of_patient(self, unit: str, patient_reference: str) -> tuple[UUID, ...]:
+        found = (
+            key
+            for (owner, key), one in self._rows.items()
+            if owner == unit and one.patient_reference == patient_reference
+        )
+        return tuple(sorted(found, key=lambda key: key.hex, reverse=True))
 
     async def ping(self) -> None:
         return
@@ -167,7 +184,8 @@ class RedisResults:
             transaction.setnx(_row(unit, member), _packed(prediction))
             for index in _indexes(prediction):
                 transaction.zadd(index, {member: 0})
-            transaction.sadd(_image(unit, prediction.image.digest), member)
+            for digest in prediction.image.kept:
+                transaction.sadd(_image(unit, digest), member)
             await transaction.execute()
 
     async def get(self, unit: str, prediction_id: UUID) -> Prediction | None:
@@ -215,13 +233,36 @@ class RedisResults:
             transaction.getdel(_row(unit, member))
             for index in _indexes(prediction):
                 transaction.zrem(index, member)
-            transaction.srem(_image(unit, prediction.image.digest), member)
+            for digest in prediction.image.kept:
+                transaction.srem(_image(unit, digest), member)
             deleted, *_ = await transaction.execute()
         return None if deleted is None else prediction
 
     async def keeps_image(self, unit: str, digest: str) -> bool:
         async with answers():
             return bool(await self._client.exists(_image(unit, digest)))
+
+    async def of_patient(self, unit: str, patient_reference: str) -> tuple[UUID, ...]:
+        found: list[UUID] = []
+        upper = "+"
+        while True:
+            async with answers():
+                answer = await self._client.zrevrangebylex(
+                    _index(unit, None, None), upper, "-", start=0, num=_ROWS_AT_ONCE
+                )
+                ids = [member.decode() for member in cast("list[bytes]", answer)]
+                if not ids:
+                    return tuple(found)
+                rows = cast(
+                    "list[bytes | None]",
+                    await self._client.mget([_row(unit, member) for member in ids]),
+                )
+            found += [
+                UUID(hex=member)
+                for member, row in zip(ids, rows, strict=True)
+                if row is not None and _mentions(row, patient_reference)
+            ]
+            upper = f"({ids[-1]}"
 
     async def ping(self) -> None:
         async with answers():
@@ -304,6 +345,17 @@ def _readable(row: bytes) -> Prediction:
             remedy="Try again later; if it stays so, tell whoever runs this service.",
             cause=f"unreadable row: {type(error).__name__}",
         ) from None
+
+
+def _mentions(row: bytes, patient_reference: str) -> bool:
+    """Whether a row holds this hash; of a damaged row nobody can say whose it is."""
+    try:
+        text = zlib.decompressobj().decompress(row, _MAX_JSON)
+    except zlib.error:
+        _log.warning("a row that may be of a patient whose data is deleted cannot be read")
+        return False
+    # With its quotes: a digest is written with more in front, so none is taken for a reference.
+    return f'"{patient_reference}"'.encode() in text
 
 
 def _readable_rows(rows: Iterable[bytes | None]) -> list[Prediction]:

@@ -33,6 +33,8 @@ TABLE: AccessTable = {
     ("DELETE", "/api/v1/predictions/{prediction_id}"): _READERS,
     ("GET", "/api/v1/predictions/{prediction_id}/image"): _READERS,
     ("GET", "/api/v1/predictions/{prediction_id}/heatmap"): _READERS,
+    ("GET", "/api/v1/predictions/{prediction_id}/dicom"): _READERS,
+    ("POST", "/api/v1/patients/deletion"): _READERS,
 }
 
 

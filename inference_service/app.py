@@ -18,7 +18,14 @@ from inference_service.access import TABLE
 from inference_service.audited import Audit
 from inference_service.openapi import describe
 from inference_service.problems import Guard, install_handlers, refusal
-from inference_service.routes import diseases, examinations, health, predictions, versions
+from inference_service.routes import (
+    diseases,
+    examinations,
+    health,
+    patients,
+    predictions,
+    versions,
+)
 from inference_service.service import Service
 from inference_service.settings import Settings
 
@@ -66,6 +73,7 @@ def create_app(
         versions.router,
         examinations.router,
         predictions.router,
+        patients.router,
         health.router,
     )
     for router in routers:

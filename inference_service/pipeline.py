@@ -12,7 +12,12 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from diagnosis.contracts import OperatingPointName, Prediction, SuggestionList
+from diagnosis.contracts import (
+    OperatingPointName,
+    PatientDeleted,
+    Prediction,
+    SuggestionList,
+)
 from diagnosis.errors import Overloaded, StoreUnavailable
 from diagnosis.image_store import ImageStore, kept_as
 from diagnosis.images import read_image
@@ -26,6 +31,8 @@ T = TypeVar("T")
 
 #: What a change of a reading is done in: written down before, and again if it then fails.
 Written = Callable[[UUID], AbstractAsyncContextManager[None]]
+#: What is kept for a reading, by digest.
+Files = dict[str, bytes]
 
 #: Of what is no reading and waits for a thread; one more is refused.
 MOST_ASIDE = 8
@@ -49,6 +56,7 @@ class Pipeline:
         threads: readings at work at once.
         max_waiting: readings that may wait beside them.
         deadline_seconds: from the end of the upload to the end of the computation.
+        keep_dicom: whether a de-identified DICOM file is kept of one that came.
     """
 
     def __init__(
@@ -61,6 +69,7 @@ class Pipeline:
         threads: int,
         max_waiting: int,
         deadline_seconds: float,
+        keep_dicom: bool = False,
     ) -> None:
         self._models = models
         self._results = results
@@ -73,6 +82,7 @@ class Pipeline:
         self._asides = 0
         self._one_aside = asyncio.Semaphore(1)
         self._deadline = deadline_seconds
+        self._keep_dicom = keep_dicom
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reading")
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -173,9 +183,9 @@ class Pipeline:
         """
         self._models.check(disease_id)
         ask = _Ask(disease_id, data, operating_point, unit, created_by, patient_reference)
-        prediction, image = await self._run(place, lambda waited: self._work(ask, waited))
+        prediction, files = await self._run(place, lambda waited: self._work(ask, waited))
         async with written(prediction.id):
-            prediction = await self._keep(prediction, image)
+            prediction = await self._keep(prediction, files)
         self._metrics.readings.labels(
             disease_id, prediction.outcome, prediction.band or "none"
         ).inc()
@@ -229,19 +239,56 @@ class Pipeline:
             AuditUnavailable: it cannot be written down, and nothing is deleted.
             StoreUnavailable: the reading may still be there.
         """
+        return await self._delete(unit, prediction_id, written) is not None
+
+    async def delete_patient(
+        self, unit: str, patient_reference: str, written: Written
+    ) -> PatientDeleted:
+        """Delete every reading with a hashed reference, and their images as `delete` does.
+
+        Args:
+            unit: whose readings.
+            patient_reference: the keyed hash.
+            written: what each reading is deleted in.
+
+        Raises:
+            AuditUnavailable: it cannot be written down; asked again, the rest is deleted.
+            StoreUnavailable: something may still be there; asked again, the rest is deleted.
+        """
+        readings = images = 0
+        failure: StoreUnavailable | None = None
+        for prediction_id in await self._results.of_patient(unit, patient_reference):
+            try:
+                gone = await self._delete(unit, prediction_id, written)
+            except StoreUnavailable as error:
+                # One reading that cannot be read keeps none of the others.
+                failure = error
+                await self._results.ping()
+                continue
+            if gone is not None:
+                readings += 1
+                images += gone
+        if failure is not None:
+            raise failure
+        return PatientDeleted(readings=readings, images=images)
+
+    async def _delete(self, unit: str, prediction_id: UUID, written: Written) -> int | None:
+        """Delete a reading; how many images went with it, None where there was no reading."""
         found = await self._results.get(unit, prediction_id)
         if found is None:
-            return False
-        digest = found.image.digest
-        name = kept_as(unit, digest)
-        async with written(prediction_id), self._lock(name):
+            return None
+        async with written(prediction_id), self._lock(kept_as(unit, found.image.digest)):
             if await self._results.delete(unit, prediction_id) is None:
-                return False
-            if not await self._results.keeps_image(unit, digest):
-                await asyncio.to_thread(self._images.delete, name)
-        return True
+                return None
+            gone = 0
+            for digest in found.image.kept:
+                if not await self._results.keeps_image(unit, digest):
+                    name = kept_as(unit, digest)
+                    was_there = await asyncio.to_thread(self._images.delete, name)
+                    gone += was_there and digest == found.image.digest
+            return gone
 
-    def _work(self, ask: "_Ask", waited: float) -> tuple[Prediction, bytes]:
+    def _work(self, ask: "_Ask", waited: float) -> "tuple[Prediction, Files]":
         """Everything between the upload and the store, in one thread."""
         timings = {"queue": round(waited * 1000, 3)}
         self._metrics.step_seconds.labels(ask.disease, "queue").observe(waited)
@@ -250,7 +297,11 @@ class Pipeline:
             point = choose_point(model.card, ask.operating_point)
             preprocessing = model.card.preprocessing
             with step(ask.disease, "decode", timings):
-                image = read_image(ask.data, decode_at_least=preprocessing.decode_at_least)
+                image = read_image(
+                    ask.data,
+                    decode_at_least=preprocessing.decode_at_least,
+                    keep_dicom=self._keep_dicom,
+                )
             verdict = None
             if model.gate is not None:
                 with step(ask.disease, "gate", timings):
@@ -272,18 +323,23 @@ class Pipeline:
             created_by=ask.created_by,
             patient_reference=ask.patient_reference,
         )
-        return prediction, image.clean
+        files = (image.clean,) if image.dicom is None else (image.clean, image.dicom)
+        return prediction, dict(zip(prediction.image.kept, files, strict=True))
 
-    async def _keep(self, prediction: Prediction, image: bytes) -> Prediction:
-        """Keep the image, then the reading; when the reading cannot be kept, neither is.
+    async def _keep(self, prediction: Prediction, files: "Files") -> Prediction:
+        """Keep the files, then the reading; when the reading cannot be kept, neither are they.
 
         `store` in the timings is the image's part: a reading cannot hold how long it took to
         store itself. The metric has both.
         """
-        name = kept_as(prediction.unit, prediction.image.digest)
-        began = time.perf_counter()
-        async with self._lock(name):
-            new = await asyncio.to_thread(self._images.put, name, image)
+        unit, began = prediction.unit, time.perf_counter()
+        # The lock is the image's; a DICOM file's digest follows from that of its image.
+        async with self._lock(kept_as(unit, prediction.image.digest)):
+            new: list[str] = []
+            for digest, file in files.items():
+                name = kept_as(unit, digest)
+                if await asyncio.to_thread(self._images.put, name, file):
+                    new.append(name)
             stored = round((time.perf_counter() - began) * 1000, 3)
             prediction = prediction.model_copy(
                 update={"timings_ms": {**prediction.timings_ms, "store": stored}}
@@ -291,7 +347,7 @@ class Pipeline:
             try:
                 await self._results.add(prediction)
             except BaseException:
-                if new:
+                for name in new:
                     with suppress(StoreUnavailable):
                         await asyncio.to_thread(self._images.delete, name)
                 raise

@@ -24,7 +24,7 @@ from diagnosis.contracts import (
     now,
 )
 from diagnosis.gate import Verdict
-from diagnosis.images import CheckedImage
+from diagnosis.images import BurnedIn, CheckedImage, digest_of
 from diagnosis.preprocess import Resize
 from inference_service.loading import LiveModel
 from inference_service.problems import FieldRefused
@@ -33,6 +33,23 @@ from inference_service.problems import FieldRefused
 #: at least `CLEARLY_LARGER` times as many.
 LOW_RESOLUTION_SIDE = 64
 CLEARLY_LARGER = 2
+_MAY_NAME = (
+    "Look at the image: what is written in it is kept and shown with it. Delete the reading if it"
+    " names the patient, and send the image without the text."
+)
+_BURNED_IN: Mapping[BurnedIn, Notice] = {
+    "stated": Notice(
+        code="burned-in-text",
+        detail="The file says that text is burned into its image.",
+        remedy=_MAY_NAME,
+    ),
+    "possible": Notice(
+        code="burned-in-text",
+        detail="The file does not say whether text is burned into its image, and images of its"
+        " kind often have some.",
+        remedy=_MAY_NAME,
+    ),
+}
 #: A model with more classes than this has only its most probable ones stored.
 MOST_CLASSES = 20
 STORED_CLASSES = 10
@@ -83,6 +100,7 @@ def compose(
             width=image.width,
             height=image.height,
             demo=image.digest in model.demo_digests,
+            dicom_digest=None if image.dicom is None else digest_of(image.dicom),
         ),
         **answers,
         gate=None if verdict is None else verdict.reading,
@@ -197,6 +215,8 @@ def notices(disease: Disease, card: Card, image: CheckedImage) -> tuple[Notice, 
                 remedy="Check that this is the right image and the right disease.",
             )
         )
+    if image.burned_in is not None:
+        found.append(_BURNED_IN[image.burned_in])
     if (notice := _low_resolution(card, image)) is not None:
         found.append(notice)
     return tuple(found)

@@ -63,6 +63,7 @@ class Service:
             threads=settings.threads,
             max_waiting=settings.max_waiting,
             deadline_seconds=settings.deadline_seconds,
+            keep_dicom=settings.keep_dicom,
         )
         self.explainer = Explainer(self.models, self.registry, load, self.metrics, self.pipeline)
         self._tasks: list[asyncio.Task[None]] = []

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     image_retention_days: Annotated[float, Field(gt=0, le=36500)] = 30.0
     """How long an image is kept; its reading stays. No longer than the people who may look at a
     reading again need it, because it is the image of a patient."""
+    keep_dicom: bool = False
+    """Keep beside the image, as long as it, the DICOM file that it came in, de-identified: the
+    picture in full depth, and none of the attributes that name anybody. Files are never kept as
+    they came."""
     sweep_seconds: Annotated[float, Field(gt=0, le=86400)] = 3600.0
     """How often images past their retention time are deleted."""
     patient_reference_key_file: Path = Path(".run/patient_reference.key")

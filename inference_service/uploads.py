@@ -122,6 +122,24 @@ async def _counted(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
+async def read_short(request: Request, *, seconds: float) -> bytes:
+    """The body of a request that is a few words, and the limits that hold while it comes.
+
+    Raises:
+        BodyRefused: it is longer, or too slow.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return b"".join([chunk async for chunk in _counted(request, MAX_FIELD_BYTES)])
+    except FileTooLarge:
+        raise BodyRefused(
+            f"The body is longer than {MAX_FIELD_BYTES} bytes.",
+            remedy="Send what the API's description names, and nothing else.",
+        ) from None
+    except TimeoutError as error:
+        raise BodyRefused("The request took too long.") from error
+
+
 def text_field(upload: Upload, name: str, *, longest: int) -> str | None:
     """A text field without the blanks around it, or None where it is missing or blank.
 

@@ -8,10 +8,12 @@ from diagnosis.images.checked import (
     MAX_BYTES,
     MAX_PIXELS,
     MIN_SIDE,
+    BurnedIn,
     CheckedImage,
     MediaType,
     Pixels,
     SourceFormat,
+    digest_of,
 )
 from diagnosis.images.reading import read_image
 
@@ -19,9 +21,11 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "MIN_SIDE",
+    "BurnedIn",
     "CheckedImage",
     "MediaType",
     "Pixels",
     "SourceFormat",
+    "digest_of",
     "read_image",
 ]

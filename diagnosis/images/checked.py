@@ -18,6 +18,8 @@ MIN_SIDE = 16
 
 SourceFormat = Literal["jpeg", "png", "tiff", "webp", "bmp", "dicom"]
 MediaType = Literal["image/jpeg", "image/png"]
+#: Text in the pixels: the file says that there is some, or does not say that there is none.
+BurnedIn = Literal["stated", "possible"]
 #: uint8 of shape (H, W) or (H, W, 3), or uint16 of shape (H, W) with the full range 0 to 65535.
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -43,6 +45,10 @@ class CheckedImage:
     """DICOM Modality, if it is one of the codes for images."""
     patient_age_years: float | None = None
     """DICOM Patient's Age; None where it is missing or malformed."""
+    burned_in: BurnedIn | None = None
+    """Whether a DICOM file leaves it open that names stand in its pixels."""
+    dicom: bytes | None = field(default=None, repr=False)
+    """The DICOM file, de-identified, where it was asked for."""
 
 
 def check_bytes(data: bytes) -> None:

@@ -11,6 +11,8 @@ import zlib
 from dataclasses import dataclass
 from io import BytesIO
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import config, uid
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
@@ -23,7 +25,7 @@ from diagnosis.errors import (
     MultiFrameImage,
     UnsupportedDicom,
 )
-from diagnosis.images.checked import MAX_PIXELS, Pixels, check_size
+from diagnosis.images.checked import MAX_PIXELS, BurnedIn, Pixels, check_size
 from diagnosis.images.dicom_display import to_display
 from diagnosis.images.dicom_pixels import READ_SYNTAXES, decode_frame, is_monochrome, to_colour
 
@@ -33,6 +35,10 @@ BI CR CT DG DX ES GM IO IVOCT IVUS MG MR NM OCT OP OPM OPT OPTENF OT PT PX RF RG
 XC
 """
 MODALITIES = frozenset(_MODALITIES.split())
+#: Of these, what made the image writes names and dates into it (PS3.3 lets each say that it did
+#: not). `OT` and `SC` are screens and scans of paper.
+BURNING_MODALITIES = frozenset(["ES", "GM", "IVUS", "OT", "RF", "SC", "US", "XA", "XC"])
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 #: Bytes that a deflated data set may inflate to: the largest image, and room for its elements.
 _MAX_INFLATED = 3 * MAX_PIXELS + 16 * 1024 * 1024
 #: Elements (of nested sequences too) that are looked at before a file is given up.
@@ -53,7 +59,10 @@ _TABLES = (
     "BluePaletteColorLookupTableData",
 )
 _VALUES = (
+    "SOPClassUID",
     "Modality",
+    "ConversionType",
+    "BurnedInAnnotation",
     "PatientAge",
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -86,11 +95,16 @@ for _name in ("pydicom", "openjpeg", "pylibjpeg", "rle"):
 
 @dataclass(frozen=True)
 class DicomImage:
-    """The picture of a DICOM file and the two facts about its patient that a reading uses."""
+    """The picture of a DICOM file and what a reading says of it."""
 
     pixels: Pixels
     modality: str | None
     patient_age_years: float | None
+    burned_in: BurnedIn | None
+    stored: NDArray[np.generic] | None
+    """Stored grey values, (H, W); None for a colour image."""
+    dataset: Dataset
+    """The elements that make the picture."""
 
 
 def read_dicom(data: bytes) -> DicomImage:
@@ -113,8 +127,15 @@ def read_dicom(data: bytes) -> DicomImage:
     dataset = _read_elements(body, uid.UID(syntax))
     _check(dataset)
     stored = decode_frame(dataset, uid.UID(syntax))
-    pixels = to_display(stored, dataset) if is_monochrome(dataset) else to_colour(stored, dataset)
-    return DicomImage(pixels, _modality(dataset), _age_years(dataset))
+    grey = is_monochrome(dataset)
+    return DicomImage(
+        pixels=to_display(stored, dataset) if grey else to_colour(stored, dataset),
+        modality=_modality(dataset),
+        patient_age_years=_age_years(dataset),
+        burned_in=_burned_in(dataset),
+        stored=stored if grey else None,
+        dataset=dataset,
+    )
 
 
 def _read_meta(data: bytes) -> tuple[str, bytes]:
@@ -219,6 +240,18 @@ def _check(dataset: Dataset) -> None:
 def _modality(dataset: Dataset) -> str | None:
     modality = dataset.get("Modality")
     return modality if isinstance(modality, str) and modality in MODALITIES else None
+
+
+def _burned_in(dataset: Dataset) -> BurnedIn | None:
+    """Whether text may stand in the pixels: the file says so, or says nothing where it is usual."""
+    said = dataset.get("BurnedInAnnotation")
+    if said == "YES":
+        return "stated"
+    if said == "NO":
+        return None
+    captured = str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE)
+    usual = captured or dataset.get("ConversionType") or _modality(dataset) in BURNING_MODALITIES
+    return "possible" if usual else None
 
 
 def _age_years(dataset: Dataset) -> float | None:

@@ -77,7 +77,10 @@ def _spread(values: Floats, used: Floats) -> Floats:
 
 def _padding(values: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
     """Which values stand for no measurement at all (PS3.3 C.7.5.1.1.2)."""
-    edges = [_number(dataset, "PixelPaddingValue"), _number(dataset, "PixelPaddingRangeLimit")]
+    edges = [
+        first_number(dataset, "PixelPaddingValue"),
+        first_number(dataset, "PixelPaddingRangeLimit"),
+    ]
     known = [edge for edge in edges if edge is not None]
     if edges[0] is None:
         return np.zeros(values.shape, dtype=np.bool_)
@@ -85,18 +88,21 @@ def _padding(values: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
 
 
 def _modality_values(values: Floats, dataset: Dataset) -> Floats:
-    table = _table(dataset, "ModalityLUTSequence")
+    table = first_table(dataset, "ModalityLUTSequence")
     if table is not None:
         entries, first, _ = table
         return entries[np.clip(values - first, 0, len(entries) - 1).astype(np.int64)]
-    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
+    slope, intercept = (
+        first_number(dataset, "RescaleSlope"),
+        first_number(dataset, "RescaleIntercept"),
+    )
     if not slope or intercept is None:
         return values
     return values * slope + intercept
 
 
 def _through_voi_table(values: Floats, dataset: Dataset) -> Floats | None:
-    table = _table(dataset, "VOILUTSequence")
+    table = first_table(dataset, "VOILUTSequence")
     if table is None:
         return None
     entries, first, bits = table
@@ -106,7 +112,7 @@ def _through_voi_table(values: Floats, dataset: Dataset) -> Floats | None:
 
 def _through_window(values: Floats, dataset: Dataset) -> Floats | None:
     """The first window; None where there is none, or none that makes sense."""
-    centre, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
+    centre, width = first_number(dataset, "WindowCenter"), first_number(dataset, "WindowWidth")
     if centre is None or width is None:
         return None
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
@@ -121,7 +127,7 @@ def _through_window(values: Floats, dataset: Dataset) -> Floats | None:
     return None
 
 
-def _table(dataset: Dataset, keyword: str) -> tuple[Floats, float, int] | None:
+def first_table(dataset: Dataset, keyword: str) -> tuple[Floats, float, int] | None:
     """Entries, first mapped value and bits of a sequence's first table; None without a usable one.
 
     An implicit data set does not say whether the first value is signed: it is, where pixels are.
@@ -144,7 +150,7 @@ def _table(dataset: Dataset, keyword: str) -> tuple[Floats, float, int] | None:
     return (entries, float(first), bits) if len(entries) and 8 <= bits <= 16 else None
 
 
-def _number(dataset: Dataset, keyword: str) -> float | None:
+def first_number(dataset: Dataset, keyword: str) -> float | None:
     """The first finite number of an element; None where it is missing, empty or malformed."""
     try:
         value = dataset.get(keyword)

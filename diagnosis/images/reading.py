@@ -1,5 +1,7 @@
 """The one way in: untrusted bytes to a checked image."""
 
+from dataclasses import replace
+
 from diagnosis.errors import DamagedImage, ImageRefused
 from diagnosis.images.bitmaps import decode_bmp, decode_webp
 from diagnosis.images.checked import (
@@ -10,6 +12,7 @@ from diagnosis.images.checked import (
     digest_of,
 )
 from diagnosis.images.dicom import read_dicom
+from diagnosis.images.dicom_kept import keepable
 from diagnosis.images.jpeg import decode_jpeg, strip_jpeg
 from diagnosis.images.orientation import swaps_sides
 from diagnosis.images.pixels import encode_png
@@ -18,13 +21,16 @@ from diagnosis.images.recognition import recognise
 from diagnosis.images.tiff import decode_tiff
 
 
-def read_image(data: bytes, *, decode_at_least: tuple[int, int] | None = None) -> CheckedImage:
+def read_image(
+    data: bytes, *, decode_at_least: tuple[int, int] | None = None, keep_dicom: bool = False
+) -> CheckedImage:
     """Turn the bytes of a file that anybody may have sent into a checked image.
 
     Args:
         data: the whole file. Its format is recognised by its content.
         decode_at_least: smallest (width, height), as displayed, that the caller needs. A larger
             JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size; other formats never are.
+        keep_dicom: make a de-identified DICOM file of one that came.
 
     Raises:
         ImageRefused: a subclass that says why; nothing else, whatever the bytes.
@@ -32,7 +38,7 @@ def read_image(data: bytes, *, decode_at_least: tuple[int, int] | None = None) -
     check_bytes(data)
     source = recognise(data)
     try:
-        return _read(data, source, decode_at_least)
+        return _read(data, source, decode_at_least, keep_dicom)
     except ImageRefused:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile input
@@ -41,7 +47,10 @@ def read_image(data: bytes, *, decode_at_least: tuple[int, int] | None = None) -
 
 
 def _read(
-    data: bytes, source: SourceFormat, decode_at_least: tuple[int, int] | None
+    data: bytes,
+    source: SourceFormat,
+    decode_at_least: tuple[int, int] | None,
+    keep_dicom: bool,
 ) -> CheckedImage:
     if source == "jpeg":
         jpeg = strip_jpeg(data)
@@ -61,26 +70,32 @@ def _read(
         pixels, clean = decode_png(strip_png(data))
         return _as_png(source, pixels, clean)
     if source == "dicom":
-        dicom = read_dicom(data)
-        return _as_png(
-            source,
-            dicom.pixels,
-            encode_png(dicom.pixels),
-            modality=dicom.modality,
-            patient_age_years=dicom.patient_age_years,
-        )
+        return _read_dicom(data, keep_dicom)
     pixels = {"tiff": decode_tiff, "webp": decode_webp, "bmp": decode_bmp}[source](data)
     return _as_png(source, pixels, encode_png(pixels))
 
 
-def _as_png(
-    source: SourceFormat,
-    pixels: Pixels,
-    clean: bytes,
-    *,
-    modality: str | None = None,
-    patient_age_years: float | None = None,
-) -> CheckedImage:
+def _read_dicom(data: bytes, keep: bool) -> CheckedImage:
+    dicom = read_dicom(data)
+    image = replace(
+        _as_png("dicom", dicom.pixels, encode_png(dicom.pixels)),
+        modality=dicom.modality,
+        patient_age_years=dicom.patient_age_years,
+        burned_in=dicom.burned_in,
+    )
+    if not keep:
+        return image
+    kept = keepable(
+        dicom.stored,
+        dicom.pixels,
+        dicom.dataset,
+        modality=dicom.modality,
+        identity=image.digest,
+    )
+    return replace(image, dicom=kept)
+
+
+def _as_png(source: SourceFormat, pixels: Pixels, clean: bytes) -> CheckedImage:
     return CheckedImage(
         pixels=pixels,
         width=pixels.shape[1],
@@ -89,6 +104,4 @@ def _as_png(
         clean=clean,
         media_type="image/png",
         digest=digest_of(clean),
-        modality=modality,
-        patient_age_years=patient_age_years,
     )

@@ -243,14 +243,47 @@ async def get_prediction_heatmap(
     return Response(made.png, headers=headers, media_type="image/png")
 
 
+@router.get(
+    "/predictions/{prediction_id}/dicom",
+    operation_id="getPredictionDicom",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The picture in full depth as a DICOM Secondary Capture, de-identified"
+            " by the Basic Application Level Confidentiality Profile.",
+            "content": {"application/dicom": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **documented(
+            UnknownPrediction, NoSuchResource, InvalidRequest, StoreUnavailable, AuditUnavailable
+        ),
+    },
+)
+async def get_prediction_dicom(
+    prediction_id: UUID, asking: Asking, audit: Audited, service: ServiceDependency
+) -> Response:
+    """The DICOM file of a reading, where the service was set to keep them and one came."""
+    prediction = await get_prediction(prediction_id, asking, audit, service)
+    digest = prediction.image.dicom_digest
+    if digest is None:
+        raise NoSuchResource(
+            "No DICOM file is kept of this reading.",
+            remedy="It came as another kind of image, or this service keeps none.",
+        )
+    content = await _kept(prediction.unit, digest, service)
+    return Response(content, media_type="application/dicom")
+
+
 async def kept_image(prediction: Prediction, service: Service) -> bytes:
     """The kept image of a reading.
 
     Raises:
         NoSuchResource: it is not kept any more.
     """
-    name = kept_as(prediction.unit, prediction.image.digest)
-    data = await asyncio.to_thread(service.images.get, name)
+    return await _kept(prediction.unit, prediction.image.digest, service)
+
+
+async def _kept(unit: str, digest: str, service: Service) -> bytes:
+    data = await asyncio.to_thread(service.images.get, kept_as(unit, digest))
     if data is None:
         raise NoSuchResource(
             "The image of this reading is not kept any more;"

@@ -92,6 +92,7 @@ def judge(tried: Tried, service: str, asking: Any, key: tuple[str, str], status:
 ELSEWISE: dict[tuple[str, str, str], tuple[int, ...]] = {
     ("inference_service", "POST", "/api/v1/diseases/{disease}/rollback"): (409,),
     ("inference_service", "GET", "/api/v1/predictions/{prediction_id}/heatmap"): (404,),
+    ("inference_service", "GET", "/api/v1/predictions/{prediction_id}/dicom"): (404,),
 }
 
 
@@ -167,6 +168,8 @@ class Api:
         body: dict[str, Any] = {}
         if template.endswith(("/predictions", "/suggestions")) and method == "POST":
             body["files"] = {"image": FILM}
+        if template.endswith("/patients/deletion"):
+            body["json"] = {"patient_reference": "nobody"}
         return await self.client.request(
             method, filled(template, values), headers=as_session(asking, headers), **body
         )

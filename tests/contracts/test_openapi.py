@@ -65,7 +65,9 @@ OPERATIONS = (
     "GET /api/v1/predictions/{prediction_id}",
     "DELETE /api/v1/predictions/{prediction_id}",
     "GET /api/v1/predictions/{prediction_id}/image",
+    "GET /api/v1/predictions/{prediction_id}/dicom",
     "GET /api/v1/predictions/{prediction_id}/heatmap",
+    "POST /api/v1/patients/deletion",
 )
 
 

@@ -123,6 +123,21 @@ async def test_a_unit_never_sees_the_readings_of_another(store: ResultStore, uni
     assert await store.get(unit, reading.id) == reading
 
 
+async def test_the_readings_of_a_patient_are_those_of_the_unit_with_the_reference(
+    store: ResultStore, unit: str
+) -> None:
+    made = await fill(store, unit, 3)
+    reference = str(made[0].patient_reference)
+    again = make_prediction(unit=unit).model_copy(update={"patient_reference": reference})
+    elsewhere = make_prediction(unit=f"{unit}_b").model_copy(
+        update={"patient_reference": reference}
+    )
+    for one in (again, elsewhere):
+        await store.add(one)
+    assert await store.of_patient(unit, reference) == (again.id, made[0].id)
+    assert await store.of_patient(unit, "cd" * 32) == ()
+
+
 async def test_pages_are_newest_first_and_the_last_has_no_cursor(
     store: ResultStore, unit: str
 ) -> None:

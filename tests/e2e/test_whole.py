@@ -155,66 +155,6 @@ def test_every_answer_of_the_proxy_has_its_page(stack: Stack) -> None:
     assert shown <= built
 
 
-#: As they would stand in a file's name, in a DICOM header, in EXIF, in a form and in an address.
-PLANTED = (
-    "nameinfile4711",
-    "NAMEINDICOM^4711",
-    "nameinexif4711",
-    "nameinform4711",
-    "nameinurl4711",
-)
-
-
-def written(folder: Path) -> list[tuple[str, str]]:
-    """The files below a folder that hold a planted name, or have it in their own."""
-    return [
-        (path.name, name)
-        for path in folder.rglob("*")
-        if path.is_file()
-        for name in PLANTED
-        if name in str(path) or name.encode() in path.read_bytes()
-    ]
-
-
-def test_no_name_is_written_anywhere(stack: Stack) -> None:
-    """Not in a log, not in Redis' files, not beside an image: whether it was read or refused."""
-    file, dicom, exif, form, url = PLANTED
-    jpeg = images.encode(images.grey(400, 300), "JPEG", exif=images.exif(1, exif))
-    header = {"PatientName": dicom, "PatientID": dicom, "StudyDescription": dicom}
-    film = images.dicom(images.grey(400, 300), **header)
-    # The last ones are refused: by their content, by the services' limit and by the proxy's.
-    contents = (jpeg, film, images.dicom(None, **header), dicom.encode(), jpeg + bytes(26_250_000))
-    with stack.client() as client:
-        for address in (API, PAGE):
-            statuses = [
-                client.post(
-                    address,
-                    files={"image": (f"{file}.dcm", content)},
-                    data={"patient_reference": form, "operating_point": "balanced"},
-                ).status_code
-                for content in (*contents, jpeg + bytes(30_000_000))
-            ]
-            assert statuses == [201 if address == API else 303] * 2 + [422, 415, 413, 413]
-        for address in ("/", "/history", "/api/v1/predictions", "/api/v1/diseases"):
-            client.get(f"{address}?disease={url}&cursor={url}", headers={"referer": url})
-            client.get(f"{address.rstrip('/')}/{url}")
-        stack.kill_one("redis")
-        try:
-            client.get(f"/readings/{url}")
-            client.post(API, files={"image": (file, film)}, data={"patient_reference": form})
-        finally:
-            stack.start_one("redis")
-            stack.await_ready()
-    assert (stack.places.nginx / "access.log").stat().st_size > 0
-    assert any((stack.places.redis / "appendonlydir").iterdir())
-    assert written(stack.places.run_dir) == []
-    # And it would have been found.
-    planted = stack.places.run_dir / "planted"
-    planted.write_text(f"a line with {dicom} in it")
-    assert written(stack.places.run_dir) == [("planted", dicom)]
-    planted.unlink()
-
-
 def test_a_reading_survives_a_restart_of_everything(stack: Stack, film: bytes) -> None:
     made = read(stack, film).json()
     stack.stop()

@@ -272,3 +272,32 @@ def test_an_id_that_is_no_readings_is_no_object() -> None:
                 "object": str(uuid4()),
             }
         )
+
+
+async def test_of_a_deleted_patient_the_audit_lines_stay(live: Live) -> None:
+    made = [
+        (await live.read(image, patient_reference="Muster^Anna 1234567")).json()["id"]
+        for image in (BRIGHT, DARK)
+    ]
+    live.events.clear()
+    for _ in range(2):
+        answer = await live.client.post(
+            "/api/v1/patients/deletion", json={"patient_reference": "Muster^Anna 1234567"}
+        )
+        assert answer.status_code == 200
+    asked = (Action.PATIENT_DELETE, ALLOWED, None)
+    each = {(Action.PATIENT_DELETE, ALLOWED, one) for one in made}
+    first, *deleted, second = written(live)
+    assert (first, second) == (asked, asked)
+    assert set(deleted) == each
+    assert "Muster" not in "".join(one.model_dump_json() for one in live.events)
+
+
+async def test_a_patient_is_not_deleted_unwritten(start: Start) -> None:
+    live = await start(audit=CannotWrite(Action.PATIENT_DELETE))
+    reading = (await live.read(BRIGHT, patient_reference="1234567")).json()["id"]
+    answer = await live.client.post(
+        "/api/v1/patients/deletion", json={"patient_reference": "1234567"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (503, "audit-unavailable")
+    assert (await live.client.get(f"/api/v1/predictions/{reading}")).status_code == 200
