@@ -24,7 +24,7 @@ from diagnosis.contracts import (
     now,
 )
 from diagnosis.gate import Verdict
-from diagnosis.images import CheckedImage
+from diagnosis.images import ImageFacts
 from diagnosis.preprocess import Resize
 from inference_service.loading import LiveModel
 from inference_service.problems import FieldRefused
@@ -40,7 +40,7 @@ STORED_CLASSES = 10
 
 def compose(
     model: LiveModel,
-    image: CheckedImage,
+    image: ImageFacts,
     outputs: NDArray[np.float32] | None,
     *,
     point: OperatingPoint | None,
@@ -163,7 +163,7 @@ def class_names(disease: Disease, card: Card) -> dict[str, str]:
     }
 
 
-def notices(disease: Disease, card: Card, image: CheckedImage) -> tuple[Notice, ...]:
+def notices(disease: Disease, card: Card, image: ImageFacts) -> tuple[Notice, ...]:
     """What the reader has to know beside the figures; what the file says, never who it is of."""
     found = []
     age, low, high = (
@@ -202,7 +202,7 @@ def notices(disease: Disease, card: Card, image: CheckedImage) -> tuple[Notice, 
     return tuple(found)
 
 
-def _low_resolution(card: Card, image: CheckedImage) -> Notice | None:
+def _low_resolution(card: Card, image: ImageFacts) -> Notice | None:
     """What is lost between a large image and a model that sees few pixels."""
     side = seen_side(card)
     if side > LOW_RESOLUTION_SIDE or min(image.width, image.height) < CLEARLY_LARGER * side:

@@ -9,9 +9,11 @@ from diagnosis.images.checked import (
     MAX_PIXELS,
     MIN_SIDE,
     CheckedImage,
+    ImageFacts,
     MediaType,
     Pixels,
     SourceFormat,
+    digest_of,
 )
 from diagnosis.images.reading import read_image
 
@@ -20,8 +22,10 @@ __all__ = [
     "MAX_PIXELS",
     "MIN_SIDE",
     "CheckedImage",
+    "ImageFacts",
     "MediaType",
     "Pixels",
     "SourceFormat",
+    "digest_of",
     "read_image",
 ]
