@@ -16,16 +16,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Pipe
 from typing import Any
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from diagnosis.errors import (
     ImageRefused,
@@ -42,13 +40,14 @@ from inference_service.decoding_wire import (
     ANSWER,
     COMMAND,
     END,
-    MAX_TEXT,
     REGION_BYTES,
     START,
     Answer,
     Ask,
     Read,
     Refusal,
+    receive,
+    send,
 )
 from inference_service.settings import child_environment
 
@@ -92,9 +91,16 @@ class Nursery:
     """The process that forks workers; started at the first need, and again if it ends.
 
     It may serve several `Decoders`.
+
+    Args:
+        command: runs it; gets the file descriptor of a socket as one more word.
     """
 
-    def __init__(self) -> None:
+    #: Without the folder it is started in, the user's packages and the environment's words.
+    COMMAND = (sys.executable, "-I", "-m", "inference_service.decoding_worker")
+
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._program = command
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -151,10 +157,9 @@ class Nursery:
         ours, theirs = socket.socketpair()
         ours.settimeout(_NURSERY_SECONDS)
         with theirs:
-            module = "inference_service.decoding_worker"
             # What a library of C prints may quote the file.
-            self._process = subprocess.Popen(  # noqa: S603 - our own module, no word of the caller's
-                [sys.executable, "-I", "-m", module, str(theirs.fileno())],
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, no word of a request's
+                [*self._program, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=child_environment() | _ONE_THREAD,
                 cwd="/",
@@ -188,7 +193,7 @@ class _Worker:
             stack.callback(os.close, descriptor)
             with ExitStack() as kept:
                 self._region = kept.enter_context(mmap.mmap(descriptor, REGION_BYTES))
-                ours, theirs = Pipe()
+                ours, theirs = socket.socketpair()
                 stack.callback(theirs.close)
                 self._connection = kept.enter_context(ours)
                 self._number = nursery.start(theirs.fileno(), descriptor, memory)
@@ -196,7 +201,14 @@ class _Worker:
 
     def alive(self) -> bool:
         """Whether it waits for an image: one that says something unasked has hung up."""
-        return not self._connection.poll()
+        self._connection.setblocking(False)
+        try:
+            self._connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def ask(self, data: bytes, asked: Ask, seconds: float) -> Read | Refusal:
         """Have a file read, and leave the result in the region.
@@ -207,13 +219,14 @@ class _Worker:
         self.images += 1
         self._region[: len(data)] = data
         try:
-            self._connection.send_bytes(asked.model_dump_json().encode())
-            if not self._connection.poll(seconds):
-                raise Broken("hung", ImageTooCostly(cause=f"not read in {seconds:g} s"))
-            return Answer.validate_json(self._connection.recv_bytes(MAX_TEXT))
+            self._connection.settimeout(seconds)
+            send(self._connection, asked.model_dump_json().encode())
+            return Answer.validate_json(receive(self._connection, seconds))
+        except TimeoutError as error:
+            raise Broken("hung", ImageTooCostly(cause=f"not read in {seconds:g} s")) from error
         except (OSError, EOFError) as error:
             raise self._broken() from error
-        except ValidationError as error:
+        except ValueError as error:
             raise Broken("nonsense", ReaderEnded(cause="it answered nonsense")) from error
 
     def take(self, asked: Ask, read: Read) -> Decoded:
@@ -386,7 +399,7 @@ class Decoders:
         worker.end()
         self._metrics.decoder_ends.labels(how).inc()
         if how != "recycled":
-            log.warning("decoder ended", how=how)
+            log.warning("decoder ended", outcome=how)
 
 
 def _memory() -> int:

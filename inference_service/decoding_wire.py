@@ -1,12 +1,14 @@
 """What the service and a process that reads images say to each other.
 
-Short JSON texts over a connection; everything large lies in memory that both see. Nothing is ever
-unpickled: what a reading process says is checked like any other input, because the file that it
-has read may have taken it over.
+Short JSON texts, one a line, over a socket; everything large lies in memory that both see. Nothing
+is ever unpickled: what a reading process says is checked like any other input, because the file
+that it has read may have taken it over.
 """
 
 import mmap
+import socket
 import struct
+import time
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -72,6 +74,41 @@ class Read(BaseModel):
     """Bytes of the file to keep."""
     look_seconds: Annotated[float, Field(ge=0)] = 0.0
     preprocess_seconds: Annotated[float, Field(ge=0)] = 0.0
+
+
+def receive(connection: socket.socket, seconds: float | None = None) -> bytes:
+    """One text, which ends with its line.
+
+    Args:
+        connection: where it comes from.
+        seconds: how long it may take to come whole; None for any time.
+
+    Raises:
+        TimeoutError: it did not.
+        EOFError: the other side hung up.
+        ValueError: it is longer than any.
+    """
+    until = None if seconds is None else time.monotonic() + seconds
+    text = b""
+    while not text.endswith(b"\n"):
+        if len(text) > MAX_TEXT:
+            raise ValueError
+        if until is not None:
+            connection.settimeout(max(until - time.monotonic(), 0.001))
+        part = connection.recv(MAX_TEXT)
+        if not part:
+            raise EOFError
+        text += part
+    return text
+
+
+def send(connection: socket.socket, text: bytes) -> None:
+    """One text without a line's end in it, as JSON is.
+
+    Raises:
+        OSError: the other side hung up.
+    """
+    connection.sendall(text + b"\n")
 
 
 #: What came of it.

@@ -18,7 +18,6 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,14 @@ from diagnosis.images import read_image
 from inference_service.decoding_wire import (
     ANSWER,
     COMMAND,
-    MAX_TEXT,
     REGION_BYTES,
     START,
     Answer,
     Ask,
     Read,
     Refusal,
+    receive,
+    send,
 )
 
 #: What a worker may not have any of: open files beyond those it has, bytes in files, processes
@@ -100,7 +100,8 @@ def _as_worker(descriptors: list[int], memory: int, nursery: int) -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != nursery:
                 return
-        connection, region = Connection(descriptors[0]), mmap.mmap(descriptors[1], REGION_BYTES)
+        connection = socket.socket(fileno=descriptors[0])
+        region = mmap.mmap(descriptors[1], REGION_BYTES)
         os.close(descriptors[1])
         confine(memory)
         serve(connection, region)
@@ -124,17 +125,17 @@ def confine(memory: int) -> None:
         resource.setrlimit(getattr(resource, name), (0, 0))
 
 
-def serve(connection: Connection, region: mmap.mmap) -> None:
+def serve(connection: socket.socket, region: mmap.mmap) -> None:
     """Read one image after the other until the service hangs up."""
     while True:
         try:
-            asked = Ask.model_validate_json(connection.recv_bytes(MAX_TEXT))
+            asked = Ask.model_validate_json(receive(connection))
         except EOFError:
             return
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime) + asked.seconds + 1
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-        connection.send_bytes(Answer.dump_json(answer(asked, region)))
+        send(connection, Answer.dump_json(answer(asked, region)))
 
 
 def answer(asked: Ask, region: mmap.mmap) -> Read | Refusal:
