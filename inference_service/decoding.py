@@ -57,6 +57,9 @@ _NURSERY_SECONDS = 60.0
 #: One thread a process: as many processes as cores read images at once.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
+#: Bytes of shared memory that a waiting worker may hold.
+_MOST_KEPT = 8 * 1024 * 1024
+
 log = structlog.get_logger("inference_service")
 
 
@@ -188,6 +191,7 @@ class _Worker:
     def __init__(self, nursery: Nursery, memory: int) -> None:
         self._nursery = nursery
         self.images = 0
+        self._used = 0
         with ExitStack() as stack:
             descriptor = _memory()
             stack.callback(os.close, descriptor)
@@ -218,6 +222,7 @@ class _Worker:
         """
         self.images += 1
         self._region[: len(data)] = data
+        self._used = len(data)
         try:
             self._connection.settimeout(seconds)
             send(self._connection, asked.model_dump_json().encode())
@@ -249,6 +254,7 @@ class _Worker:
         if steps is not None:
             ready = array(np.float32, steps.size[1], steps.size[0], steps.channels)
         clean = self._region[place : place + read.clean]
+        self._used = max(self._used, place + len(clean))
         whole = look is None or np.isfinite(look.features).all()
         if digest_of(clean) != read.facts.digest or not whole:
             raise Broken("nonsense", ReaderEnded(cause="it answered nonsense"))
@@ -265,9 +271,15 @@ class _Worker:
         )
 
     def forget(self) -> None:
-        """Give the region's pages back: nothing of an image is there for the next one to see."""
-        if hasattr(mmap, "MADV_REMOVE"):
+        """Empty the region, so that nothing of an image is there for the next one to see.
+
+        Pages that are kept cost a twentieth of new ones; those of large images are given back.
+        """
+        if self._used > _MOST_KEPT and hasattr(mmap, "MADV_REMOVE"):
             self._region.madvise(mmap.MADV_REMOVE)
+        else:
+            self._region[: self._used] = bytes(self._used)
+        self._used = 0
 
     def end(self) -> None:
         """Kill it."""
