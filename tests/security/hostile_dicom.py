@@ -8,7 +8,7 @@ import numpy as np
 from pydicom import uid
 
 from tests.fixtures.images import dicom, dicom_bytes, dicom_dataset, encapsulated, encode, grey
-from tests.security.hostile_rasters import SIDES, jpeg, put
+from tests.security.hostile_rasters import SIDES, jpeg, put, zeros
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -59,10 +59,10 @@ def pixels(data: bytes, length: int | None = None) -> bytes:
 
 
 def dicom_deflate_bomb(rng: random.Random) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = packer.compress(picture() + pixels(b"", 0xFFFFFFFE))
-    bomb += b"".join(packer.compress(bytes(2**20)) for _ in range(rng.randint(170, 250)))
-    return file(bomb + packer.flush(), syntax=DEFLATED)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    start = packer.compress(picture() + pixels(b"", 0xFFFFFFFE))
+    start += packer.flush(zlib.Z_FULL_FLUSH)
+    return file(start + zeros(rng.choice((170, 250)), -zlib.MAX_WBITS), syntax=DEFLATED)
 
 
 def dicom_of_broken_deflate(rng: random.Random) -> bytes:

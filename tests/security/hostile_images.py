@@ -15,7 +15,7 @@ Make = Callable[[random.Random], bytes]
 
 SEED = 4
 #: Files of each class in the whole corpus.
-EACH = 10
+EACH = 8
 
 
 def _classes(module: ModuleType, *families: str) -> dict[str, Make]:
