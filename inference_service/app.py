@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from diagnosis.asgi import HeadAsGet
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import RequestTelemetry, configure_logging
+from inference_service.decoding import Nursery
 from inference_service.openapi import describe
 from inference_service.problems import Guard, install_handlers
 from inference_service.routes import diseases, examinations, health, patients, predictions
@@ -15,17 +16,23 @@ from inference_service.service import Service
 from inference_service.settings import Settings
 
 
-def create_app(settings: Settings | None = None, *, results: ResultStore | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    results: ResultStore | None = None,
+    nursery: Nursery | None = None,
+) -> FastAPI:
     """The application of one service process.
 
     Args:
         settings: by default those of the environment, and the process logs as they say.
         results: another store of readings in place of the settings' Redis.
+        nursery: what starts the processes that read images, where services share one.
     """
     if settings is None:
         settings = Settings()  # the environment has what has no default
         configure_logging(settings.log_level)
-    service = Service(settings, results)
+    service = Service(settings, results, nursery)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from diagnosis.errors import StoreUnavailable
 from diagnosis.image_store import FolderImageStore
 from diagnosis.results import ResultStore, connect
 from diagnosis.telemetry import Metrics
+from inference_service.decoding import Decoders, Nursery
 from inference_service.explaining import Explainer
 from inference_service.loading import loader
 from inference_service.models import Models
@@ -30,9 +31,15 @@ class Service:
     Args:
         settings: where things are and how much is allowed.
         results: where readings are kept; by default the Redis of the settings.
+        nursery: starts the processes that read images; by default one of its own.
     """
 
-    def __init__(self, settings: Settings, results: ResultStore | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        results: ResultStore | None = None,
+        nursery: Nursery | None = None,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics("inference_service")
         self.results = results or connect(settings.redis_url.get_secret_value())
@@ -44,12 +51,23 @@ class Service:
             if settings.catalogue_dir is None
             else load_catalogue(settings.catalogue_dir)
         )
-        load = loader(settings)
+        self._nursery = nursery or Nursery()
+        self._owns_nursery = nursery is None
+        self.decoders = Decoders(
+            settings.threads,
+            seconds=settings.decoding_seconds,
+            memory=settings.decoding_memory_mb * 1024 * 1024,
+            images=settings.decoding_images,
+            metrics=self.metrics,
+            nursery=self._nursery,
+        )
+        load = loader(settings, self.decoders)
         self.models = Models(self.registry, diseases, load, self.metrics)
         self.pipeline = Pipeline(
             self.models,
             self.results,
             self.images,
+            self.decoders,
             self.metrics,
             threads=settings.threads,
             max_waiting=settings.max_waiting,
@@ -74,7 +92,13 @@ class Service:
         await asyncio.to_thread(self.pipeline.close)
         self.explainer.close()
         self.models.close()
+        await asyncio.to_thread(self._end_decoders)
         await self.results.close()
+
+    def _end_decoders(self) -> None:
+        self.decoders.close()
+        if self._owns_nursery:
+            self._nursery.close()
 
     async def store_answers(self) -> bool:
         """Whether the store of readings answers; the metric follows."""

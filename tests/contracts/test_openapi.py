@@ -16,6 +16,7 @@ from diagnosis import errors
 from diagnosis.errors import SightlineError
 from diagnosis.results import MemoryResults
 from inference_service.app import create_app
+from tests.fixtures.decoders import shared_nursery
 from tests.fixtures.live_service import settings_in
 from tests.fixtures.serving import served
 from tests.inference_service.pictures import BRIGHT
@@ -25,7 +26,9 @@ from tests.inference_service.pictures import BRIGHT
 def client(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[httpx.Client]:
     """A client of a service on a port of its own, with a reading in it."""
     folder = tmp_path_factory.mktemp("contracts")
-    app = create_app(settings_in(folder, models_dir=artifacts), results=MemoryResults())
+    app = create_app(
+        settings_in(folder, models_dir=artifacts), results=MemoryResults(), nursery=shared_nursery()
+    )
     with served(app) as address, httpx.Client(base_url=address) as client:
         until = time.monotonic() + 20
         while client.get("/readyz").status_code != 200 and time.monotonic() < until:
