@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix bench no-egress audit-packages sbom licences \
+.PHONY: help setup run test security fuzz check fix bench no-egress audit-packages sbom licences \
 	train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -13,6 +13,8 @@ PORT ?= 8080
 TLS ?=
 # Python to make .venv with; empty: the first that fits.
 PYTHON ?=
+# How long `make fuzz` takes for each of its targets.
+SECONDS ?= 60
 # More for pytest, for example `make test PYTEST="-k history"`.
 PYTEST ?=
 
@@ -42,6 +44,12 @@ run: $(DONE)/services $(DIST)/errors/404.html ## Run Sightline on http://127.0.0
 
 test: setup ## Run every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST)
+
+security: setup ## Run the security tests whole, of which `make test` runs a sample
+	$(BIN)/python -m pytest tests/security --whole $(PYTEST)
+
+fuzz: setup ## Fuzz each reader of untrusted bytes for SECONDS seconds (60)
+	$(BIN)/python -W ignore -m tests.fuzz.run $(SECONDS)
 
 check: setup ## Check style, types, import rules and documents; edits nothing
 	$(BIN)/ruff check

@@ -14,7 +14,9 @@ SightlineError
 │   │   ├── DecompressionBomb         decompression-bomb
 │   │   ├── MultiFrameImage           multi-frame-image
 │   │   ├── DicomWithoutImage         dicom-without-image
-│   │   └── UnsupportedDicom          unsupported-dicom
+│   │   ├── UnsupportedDicom          unsupported-dicom
+│   │   ├── ImageTooCostly            image-too-costly (memory or time beyond the limit)
+│   │   └── ReaderEnded               reader-ended (the process that read it crashed)
 │   ├── InvalidRequest                invalid-request (a field missing or out of range)
 │   │   └── MissingImage              missing-image
 │   ├── UnknownDisease                unknown-disease
@@ -207,6 +209,24 @@ class UnsupportedDicom(ImageRefused):
     title = "This kind of DICOM image is not read"
     default_detail = "This DICOM image is compressed or laid out in a way that is not read."
     default_remedy = "Export it uncompressed, or as JPEG baseline, JPEG 2000 or RLE."
+
+
+class ImageTooCostly(ImageRefused):
+    """Reading it would take more memory or time than one image may."""
+
+    code = "image-too-costly"
+    title = "The image takes too much to read"
+    default_detail = "Reading this image takes more memory or time than one image may take."
+    default_remedy = "Export the image as an ordinary JPEG or PNG, or at a lower resolution."
+
+
+class ReaderEnded(ImageRefused):
+    """The process that read it crashed; it was alone with this image, and is replaced."""
+
+    code = "reader-ended"
+    title = "The image cannot be read"
+    default_detail = "The program that reads images ended over this file."
+    default_remedy = "Open the image where it came from and export it again as JPEG or PNG."
 
 
 class InvalidRequest(InputRefused):

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,6 +16,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 #: Seconds. A reading is expected at 0.02 to 0.5 s, and refused after 30 s.
 DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+#: How a process that reads images ended: after its share of images, by a fault of its own, past a
+#: limit of time, killed from outside, or because it answered nonsense.
+DecoderEnd = Literal["recycled", "crashed", "hung", "killed", "nonsense"]
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -62,6 +66,12 @@ class Metrics:
             buckets=DURATION_BUCKETS,
             registry=self.registry,
         )
+        self.decoder_ends = Counter(
+            "sightline_decoder_ends",
+            "Processes that read images and ended, by how.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.queue_depth = Gauge(
             "sightline_readings_waiting",
             "Readings accepted and not yet begun.",
@@ -93,9 +103,14 @@ class Metrics:
         try:
             yield
         finally:
-            seconds = time.perf_counter() - began
-            timings_ms[step] = round(seconds * 1000, 3)
-            self.step_seconds.labels(disease, step).observe(seconds)
+            self.took(disease, step, timings_ms, time.perf_counter() - began)
+
+    def took(
+        self, disease: str, step: str, timings_ms: MutableMapping[str, float], seconds: float
+    ) -> None:
+        """Count a step of a reading that was timed elsewhere as `step` does."""
+        timings_ms[step] = round(seconds * 1000, 3)
+        self.step_seconds.labels(disease, step).observe(seconds)
 
     def render(self) -> bytes:
         """The exposition text of `/metrics`."""

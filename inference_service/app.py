@@ -16,6 +16,7 @@ from diagnosis.results import ResultStore
 from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
 from inference_service.access import TABLE
 from inference_service.audited import Audit
+from inference_service.decoding import Nursery
 from inference_service.openapi import describe
 from inference_service.problems import Guard, install_handlers, refusal
 from inference_service.routes import (
@@ -35,6 +36,7 @@ def create_app(
     *,
     results: ResultStore | None = None,
     audit: AuditLog | None = None,
+    nursery: Nursery | None = None,
 ) -> FastAPI:
     """The application of one service process.
 
@@ -42,12 +44,13 @@ def create_app(
         settings: by default those of the environment, and the process logs as they say.
         results: another store of readings in place of the settings' Redis.
         audit: another place for audit events, in place of that Redis.
+        nursery: what starts the processes that read images, where services share one.
     """
     if settings is None:
         settings = Settings()  # the environment has what has no default
         configure_logging(settings.log_level)
     key = read_public_key(settings.identity_key_file)
-    service = Service(settings, results, audit)
+    service = Service(settings, results, audit, nursery)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

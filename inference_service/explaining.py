@@ -11,9 +11,8 @@ import structlog
 
 from diagnosis.artifacts import Registry
 from diagnosis.contracts import Prediction
-from diagnosis.errors import NoHeatmap, SightlineError, VersionGone
+from diagnosis.errors import NoHeatmap, SightlineError, TemporarilyUnavailable, VersionGone
 from diagnosis.heatmap import evidence, paint
-from diagnosis.images import read_image
 from diagnosis.telemetry import Metrics
 from inference_service.loading import LiveModel, Loader
 from inference_service.models import Models
@@ -127,15 +126,15 @@ class Explainer:
                 raise NoHeatmap("The model that made this reading cannot make heatmaps here.")
             place = [one.id for one in card.classes].index(class_id)
             with self._metrics.step(prediction.disease, "explain", {}):
-                image = read_image(data, decode_at_least=spec.decode_at_least)
-                attribution = model.engine.explain(spec.apply(image.pixels))
+                image = self._pipeline.decoders.read(data, preprocessing=spec)
+                assert image.array is not None
+                attribution = model.engine.explain(image.array)
                 shares, maximum = evidence(attribution[..., place])
-                height, width = image.pixels.shape[:2]
                 png = paint(
                     shares,
                     width=prediction.image.width,
                     height=prediction.image.height,
-                    seen=spec.seen(width, height),
+                    seen=spec.seen(image.width, image.height),
                 )
         return Heatmap(png, maximum)
 
@@ -169,6 +168,8 @@ class Explainer:
             try:
                 folder = self._registry.folder(disease.id, reference.version)
                 found = self._load(disease, folder)
+            except TemporarilyUnavailable:
+                raise
             except (SightlineError, OSError) as error:
                 cause = getattr(error, "cause", None) or type(error).__name__
                 raise VersionGone(cause=str(cause)) from error

@@ -17,9 +17,9 @@ from diagnosis.artifacts import (
 from diagnosis.catalogue import Disease
 from diagnosis.errors import ArtifactRefused, ImageRefused
 from diagnosis.gate import OpenGate
-from diagnosis.images import CheckedImage, read_image
 from diagnosis.judgement import probabilities
 from diagnosis.keys import read_public_key
+from inference_service.decoding import Decoded, Decoders
 from inference_service.engines import Engine, Precision, make_engine
 from inference_service.settings import Settings
 
@@ -56,8 +56,12 @@ class LiveModel:
 Loader = Callable[[Disease, Path], LiveModel]
 
 
-def loader(settings: Settings) -> Loader:
+def loader(settings: Settings, decoders: Decoders) -> Loader:
     """What loads a folder into a live model, with the engine that the settings name.
+
+    Args:
+        settings: which engine, and what is asked of a card.
+        decoders: read the demo images.
 
     The loader raises ArtifactRefused, whatever keeps the artifact from being used.
 
@@ -82,7 +86,7 @@ def loader(settings: Settings) -> Loader:
             conversion_seconds=settings.conversion_seconds,
         )
         try:
-            return proved(disease, artifact, engine)
+            return proved(disease, artifact, engine, decoders)
         except ArtifactRefused as error:
             engine.close()
             if engine.precision == "f32":
@@ -97,14 +101,16 @@ def loader(settings: Settings) -> Loader:
     return load
 
 
-def proved(disease: Disease, artifact: VerifiedArtifact, engine: Engine) -> LiveModel:
+def proved(
+    disease: Disease, artifact: VerifiedArtifact, engine: Engine, decoders: Decoders
+) -> LiveModel:
     """A live model, after the engine answered for each golden image as the reference did.
 
     Raises:
         ArtifactRefused: a shape or an answer is wrong, or a demo image cannot be read.
     """
-    card = artifact.card
-    images = {name: _demo(name, data, card) for name, data in artifact.demo_images.items()}
+    card, files = artifact.card, artifact.demo_images
+    images = {name: _demo(name, data, card, decoders) for name, data in files.items()}
     shape = (card.input.height, card.input.width, card.input.channels)
     # Any answer at all: the right shape, and the first call's extra time spent here.
     _answer(engine, np.zeros(shape, np.float32), card)
@@ -117,9 +123,9 @@ def proved(disease: Disease, artifact: VerifiedArtifact, engine: Engine) -> Live
         image = images.get(golden.file)
         if image is None:
             raise ArtifactRefused(cause=f"golden image {golden.file} is no demo image")
-        array = card.preprocessing.apply(image.pixels)
-        if array.shape != shape:
-            raise ArtifactRefused(cause=f"preprocessing gives {array.shape}, the input is {shape}")
+        array = image.array
+        if array is None or array.shape != shape:
+            raise ArtifactRefused(cause=f"preprocessing does not give the input {shape}")
         expected = probabilities(golden.logits, card)
         apart = float(np.abs(_answer(engine, array, card) - expected).max())
         if apart > tolerance:
@@ -130,15 +136,15 @@ def proved(disease: Disease, artifact: VerifiedArtifact, engine: Engine) -> Live
         disease=disease,
         card=card,
         engine=engine,
-        demos={name: Demo(image.clean, image.media_type) for name, image in images.items()},
-        demo_digests=frozenset(image.digest for image in images.values()),
+        demos={name: Demo(image.clean, image.facts.media_type) for name, image in images.items()},
+        demo_digests=frozenset(image.facts.digest for image in images.values()),
         gate=artifact.open_gate(disease),
     )
 
 
-def _demo(name: str, data: bytes, card: Card) -> CheckedImage:
+def _demo(name: str, data: bytes, card: Card, decoders: Decoders) -> Decoded:
     try:
-        return read_image(data, decode_at_least=card.preprocessing.decode_at_least)
+        return decoders.read(data, preprocessing=card.preprocessing)
     except ImageRefused as error:
         raise ArtifactRefused(cause=f"demo image {name}: {error.code}") from error
 

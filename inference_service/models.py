@@ -17,6 +17,7 @@ from diagnosis.errors import (
     RegistryError,
     ServiceUnavailable,
     SightlineError,
+    TemporarilyUnavailable,
     UnknownDisease,
 )
 from diagnosis.telemetry import Metrics
@@ -173,6 +174,9 @@ class Models:
         began = time.perf_counter()
         try:
             model = self._load(disease, folder)
+        except TemporarilyUnavailable:
+            # Nothing is wrong with the artifact; the next look at the registry tries it again.
+            raise
         except Exception as error:  # noqa: BLE001 - one bad artifact must not stop the others
             log.error(  # noqa: TRY400 - the cause says it; a traceback adds nothing
                 "model refused", disease=disease.id, version=folder.name, cause=_cause(error)

@@ -20,9 +20,10 @@ from diagnosis.contracts import (
 )
 from diagnosis.errors import Overloaded, StoreUnavailable
 from diagnosis.image_store import ImageStore, kept_as
-from diagnosis.images import read_image
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import Metrics
+from inference_service.decoding import Decoded, Decoders
+from inference_service.loading import LiveModel
 from inference_service.models import Models
 from inference_service.reading import choose_point, compose
 from inference_service.suggestions import suggest
@@ -52,6 +53,7 @@ class Pipeline:
         models: who answers.
         results: where readings are kept.
         images: where images are kept.
+        decoders: read images.
         metrics: times and counts.
         threads: readings at work at once.
         max_waiting: readings that may wait beside them.
@@ -64,6 +66,7 @@ class Pipeline:
         models: Models,
         results: ResultStore,
         images: ImageStore,
+        decoders: Decoders,
         metrics: Metrics,
         *,
         threads: int,
@@ -74,6 +77,7 @@ class Pipeline:
         self._models = models
         self._results = results
         self._images = images
+        self.decoders = decoders
         self._metrics = metrics
         self._threads = threads
         self._places = threads + max_waiting
@@ -197,7 +201,7 @@ class Pipeline:
         Raises:
             ImageRefused, Overloaded: it cannot be read, or not in good time.
         """
-        return await self._run(place, lambda _: suggest(self._models.live(), data))
+        return await self._run(place, lambda _: suggest(self._models.live(), data, self.decoders))
 
     async def _run(self, place: Place, work: Callable[[float], T]) -> T:
         """Do some work in a thread, with the seconds that it waited for one.
@@ -290,32 +294,28 @@ class Pipeline:
 
     def _work(self, ask: "_Ask", waited: float) -> "tuple[Prediction, Files]":
         """Everything between the upload and the store, in one thread."""
-        timings = {"queue": round(waited * 1000, 3)}
-        self._metrics.step_seconds.labels(ask.disease, "queue").observe(waited)
-        step = self._metrics.step
+        timings: dict[str, float] = {}
+        took = self._metrics.took
+        took(ask.disease, "queue", timings, waited)
         with self._models.held(ask.disease) as model:
             point = choose_point(model.card, ask.operating_point)
-            preprocessing = model.card.preprocessing
-            with step(ask.disease, "decode", timings):
-                image = read_image(
-                    ask.data,
-                    decode_at_least=preprocessing.decode_at_least,
-                    keep_dicom=self._keep_dicom,
-                )
+            image = self._decode(ask, model, timings)
             verdict = None
-            if model.gate is not None:
-                with step(ask.disease, "gate", timings):
-                    verdict = model.gate.judge(image.pixels)
+            if model.gate is not None and image.look is not None:
+                began = time.perf_counter()
+                verdict = model.gate.judge(image.look)
+                judged = time.perf_counter() - began
+                took(ask.disease, "gate", timings, image.look_seconds + judged)
             outputs = None
             if verdict is None or verdict.reading.passed:
-                with step(ask.disease, "preprocess", timings):
-                    array = preprocessing.apply(image.pixels)
-                with step(ask.disease, "infer", timings):
-                    outputs = model.engine.predict(array[np.newaxis])[0]
+                assert image.array is not None
+                with self._metrics.step(ask.disease, "infer", timings):
+                    outputs = model.engine.predict(image.array[np.newaxis])[0]
         prediction = compose(
             model,
-            image,
+            image.facts,
             outputs,
+            dicom=image.dicom,
             verdict=verdict,
             point=point,
             timings_ms=timings,
@@ -325,6 +325,24 @@ class Pipeline:
         )
         files = (image.clean,) if image.dicom is None else (image.clean, image.dicom)
         return prediction, dict(zip(prediction.image.kept, files, strict=True))
+
+    def _decode(self, ask: "_Ask", model: LiveModel, timings: dict[str, float]) -> Decoded:
+        """The image from a process of its own. `decode` is all that is not one of the two steps
+        that are timed there: a refused image's time too, and the way to and fro."""
+        began, inside = time.perf_counter(), 0.0
+        try:
+            image = self.decoders.read(
+                ask.data,
+                preprocessing=model.card.preprocessing,
+                look=model.gate is not None,
+                keep_dicom=self._keep_dicom,
+            )
+            inside = image.look_seconds + image.preprocess_seconds
+        finally:
+            elapsed = time.perf_counter() - began
+            self._metrics.took(ask.disease, "decode", timings, max(elapsed - inside, 0.0))
+        self._metrics.took(ask.disease, "preprocess", timings, image.preprocess_seconds)
+        return image
 
     async def _keep(self, prediction: Prediction, files: "Files") -> Prediction:
         """Keep the files, then the reading; when the reading cannot be kept, neither are they.

@@ -24,7 +24,7 @@ from diagnosis.contracts import (
     now,
 )
 from diagnosis.gate import Verdict
-from diagnosis.images import BurnedIn, CheckedImage, digest_of
+from diagnosis.images import BurnedIn, ImageFacts, digest_of
 from diagnosis.preprocess import Resize
 from inference_service.loading import LiveModel
 from inference_service.problems import FieldRefused
@@ -57,9 +57,10 @@ STORED_CLASSES = 10
 
 def compose(
     model: LiveModel,
-    image: CheckedImage,
+    image: ImageFacts,
     outputs: NDArray[np.float32] | None,
     *,
+    dicom: bytes | None = None,
     point: OperatingPoint | None,
     timings_ms: Mapping[str, float],
     unit: str,
@@ -73,6 +74,7 @@ def compose(
         model: what answered.
         image: the checked image.
         outputs: raw outputs of the model for it, shape (classes,); None where the gate refused.
+        dicom: the de-identified DICOM file that is kept beside it, if one is.
         point: the operating point to apply; None where the disease has no finding.
         timings_ms: milliseconds by step, so far.
         unit: the group of people who may see it.
@@ -100,7 +102,7 @@ def compose(
             width=image.width,
             height=image.height,
             demo=image.digest in model.demo_digests,
-            dicom_digest=None if image.dicom is None else digest_of(image.dicom),
+            dicom_digest=None if dicom is None else digest_of(dicom),
         ),
         **answers,
         gate=None if verdict is None else verdict.reading,
@@ -181,7 +183,7 @@ def class_names(disease: Disease, card: Card) -> dict[str, str]:
     }
 
 
-def notices(disease: Disease, card: Card, image: CheckedImage) -> tuple[Notice, ...]:
+def notices(disease: Disease, card: Card, image: ImageFacts) -> tuple[Notice, ...]:
     """What the reader has to know beside the figures; what the file says, never who it is of."""
     found = []
     age, low, high = (
@@ -222,7 +224,7 @@ def notices(disease: Disease, card: Card, image: CheckedImage) -> tuple[Notice, 
     return tuple(found)
 
 
-def _low_resolution(card: Card, image: CheckedImage) -> Notice | None:
+def _low_resolution(card: Card, image: ImageFacts) -> Notice | None:
     """What is lost between a large image and a model that sees few pixels."""
     side = seen_side(card)
     if side > LOW_RESOLUTION_SIDE or min(image.width, image.height) < CLEARLY_LARGER * side:

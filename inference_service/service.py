@@ -15,6 +15,7 @@ from diagnosis.errors import StoreUnavailable
 from diagnosis.image_store import FolderImageStore
 from diagnosis.results import ResultStore, connect
 from diagnosis.telemetry import Metrics
+from inference_service.decoding import Decoders, Nursery
 from inference_service.explaining import Explainer
 from inference_service.loading import loader
 from inference_service.models import Models
@@ -32,6 +33,7 @@ class Service:
         settings: where things are and how much is allowed.
         results: where readings are kept; by default the Redis of the settings.
         audit: where is written down who did what; by default the same Redis.
+        nursery: starts the processes that read images; by default one of its own.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Service:
         settings: Settings,
         results: ResultStore | None = None,
         audit: AuditLog | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics("inference_service")
@@ -53,12 +56,23 @@ class Service:
             if settings.catalogue_dir is None
             else load_catalogue(settings.catalogue_dir)
         )
-        load = loader(settings)
+        self._nursery = nursery or Nursery()
+        self._owns_nursery = nursery is None
+        self.decoders = Decoders(
+            settings.threads,
+            seconds=settings.decoding_seconds,
+            memory=settings.decoding_memory_mb * 1024 * 1024,
+            images=settings.decoding_images,
+            metrics=self.metrics,
+            nursery=self._nursery,
+        )
+        load = loader(settings, self.decoders)
         self.models = Models(self.registry, diseases, load, self.metrics)
         self.pipeline = Pipeline(
             self.models,
             self.results,
             self.images,
+            self.decoders,
             self.metrics,
             threads=settings.threads,
             max_waiting=settings.max_waiting,
@@ -83,8 +97,14 @@ class Service:
         await asyncio.to_thread(self.pipeline.close)
         self.explainer.close()
         self.models.close()
+        await asyncio.to_thread(self._end_decoders)
         await self.results.close()
         await self.audit.close()
+
+    def _end_decoders(self) -> None:
+        self.decoders.close()
+        if self._owns_nursery:
+            self._nursery.close()
 
     async def store_answers(self) -> bool:
         """Whether the store of readings answers; the metric follows."""

@@ -83,6 +83,14 @@ class Settings(BaseSettings):
     """How long an upload may take; a slower one would hold its place in the queue for good."""
     deadline_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     """How long a reading may take from its upload's end; after that the caller has given up."""
+    decoding_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """How long reading one image may take, by the clock and in processor time; the process that
+    reads it is then killed and the image refused."""
+    decoding_memory_mb: Annotated[int, Field(ge=256, le=65_536)] = 1536
+    """MiB that a process that reads images may allocate; there is one for each of the threads. It
+    has to be enough for the largest image that is taken, 50 megapixels."""
+    decoding_images: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    """Images that such a process reads before a fresh one takes its place."""
     reload_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
     """How often the registry is asked for a change and Redis for a sign of life."""
     conversion_cache_dir: Path = Path(".run/converted")

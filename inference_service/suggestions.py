@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from diagnosis.contracts import Suggestion, SuggestionList
-from diagnosis.gate import DECODE_AT_LEAST
-from diagnosis.images import CheckedImage, read_image
+from diagnosis.gate import DECODE_AT_LEAST, Look
+from inference_service.decoding import Decoders
 from inference_service.loading import LiveModel
 
 SOME = "What the image may be read for, the likeliest first. Choose what the patient needs."
@@ -17,7 +17,7 @@ NOBODY_TO_ASK = (
 )
 
 
-def suggest(models: Iterable[LiveModel], data: bytes) -> SuggestionList:
+def suggest(models: Iterable[LiveModel], data: bytes, decoders: Decoders) -> SuggestionList:
     """The diseases whose gate an image passes, by how much it passes.
 
     Demonstrations are never proposed: a proposal is advice, and they are no help to a patient.
@@ -25,26 +25,28 @@ def suggest(models: Iterable[LiveModel], data: bytes) -> SuggestionList:
     Args:
         models: what is live.
         data: untrusted bytes of the image.
+        decoders: read it.
 
     Raises:
         ImageRefused: it cannot be read.
     """
-    image = read_image(data, decode_at_least=DECODE_AT_LEAST)
+    image = decoders.read(data, decode_at_least=DECODE_AT_LEAST, look=True)
+    assert image.look is not None
     asked = [
         one
         for one in models
         if one.gate is not None and one.disease.maturity == "clinical_candidate"
     ]
-    items = sorted(_passed(asked, image), key=lambda one: -one.score)
+    items = sorted(_passed(asked, image.look), key=lambda one: -one.score)
     detail = NOBODY_TO_ASK if not asked else SOME if items else NONE_FITS
     return SuggestionList(items=tuple(items), detail=detail)
 
 
-def _passed(models: Iterable[LiveModel], image: CheckedImage) -> Iterable[Suggestion]:
+def _passed(models: Iterable[LiveModel], seen: Look) -> Iterable[Suggestion]:
     for model in models:
         if model.gate is None:
             continue
-        reading = model.gate.reading(image.pixels)
+        reading = model.gate.reading(seen)
         if reading.passed:
             disease = model.disease
             yield Suggestion(

@@ -15,6 +15,11 @@ pytest_plugins = [
 _NOTHING_MAY_SKIP = os.environ.get("CI") == "true"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--whole`: what `make test` only samples is run as a whole, by `make security`."""
+    parser.addoption("--whole", action="store_true", help="run whole corpora, not a sample")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Under `CI=true` a skipped test is a failed one: there, every tool and file is expected."""

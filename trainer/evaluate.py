@@ -22,7 +22,7 @@ from diagnosis.artifacts import (
 from diagnosis.catalogue import catalogue
 from diagnosis.contracts import OperatingPointName
 from diagnosis.errors import SightlineError
-from diagnosis.gate import OpenGate
+from diagnosis.gate import OpenGate, look
 from diagnosis.images import read_image
 from diagnosis.judgement import as_logits, probabilities, softmax
 from trainer import metrics, mistakes
@@ -206,7 +206,8 @@ def refusals(
 
     def reason(example: Example) -> str | None:
         least = card.preprocessing.decode_at_least
-        notice = gate.judge(read_image(example.path.read_bytes(), decode_at_least=least).pixels)
+        image = read_image(example.path.read_bytes(), decode_at_least=least)
+        notice = gate.judge(look(image.pixels))
         return None if notice.reason is None else notice.reason.code
 
     with ThreadPoolExecutor(workers) as pool:

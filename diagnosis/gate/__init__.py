@@ -4,7 +4,16 @@
 gate, `parameters` what lies in its file, `verdict` what is said of an image.
 """
 
-from diagnosis.gate.features import DECODE_AT_LEAST, FEATURES, SIZE, features, of_thumbnail
+from diagnosis.gate.features import (
+    DECODE_AT_LEAST,
+    FEATURES,
+    SIDE,
+    SIZE,
+    Look,
+    features,
+    look,
+    of_thumbnail,
+)
 from diagnosis.gate.parameters import MAX_GATE_BYTES, Parameters
 from diagnosis.gate.record import SPOILS, Gate, GateCheck, Kind
 from diagnosis.gate.verdict import OpenGate, Verdict
@@ -13,14 +22,17 @@ __all__ = [
     "DECODE_AT_LEAST",
     "FEATURES",
     "MAX_GATE_BYTES",
+    "SIDE",
     "SIZE",
     "SPOILS",
     "Gate",
     "GateCheck",
     "Kind",
+    "Look",
     "OpenGate",
     "Parameters",
     "Verdict",
     "features",
+    "look",
     "of_thumbnail",
 ]

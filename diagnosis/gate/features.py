@@ -6,6 +6,7 @@ and contrast say little. `gate-1` is the name of all that follows: another meani
 name, as with preprocessing steps.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -70,6 +71,22 @@ def thumbnail(pixels: Array) -> Floats:
 def features(pixels: Array) -> Floats:
     """The numbers that the gate judges by, `SIZE` of them, all finite; see `thumbnail`."""
     return of_thumbnail(thumbnail(pixels))
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """All that a gate needs to see of an image: the same for every gate, and small."""
+
+    thumbnail: Floats
+    """float64 in 0 to 1, shape (SIDE, SIDE, 3)."""
+    features: Floats
+    """float64, shape (SIZE,)."""
+
+
+def look(pixels: Array) -> Look:
+    """What a gate needs of an image; for `pixels` see `thumbnail`."""
+    small = thumbnail(pixels)
+    return Look(small, of_thumbnail(small))
 
 
 def of_thumbnail(colour: Floats) -> Floats:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnosis.contracts import GateReading, Notice
-from diagnosis.gate.features import of_thumbnail, thumbnail
+from diagnosis.gate.features import Look, of_thumbnail
 from diagnosis.gate.parameters import Parameters
 from diagnosis.gate.record import SPOILS, Gate, Spoil
-from diagnosis.preprocess import Array
 
 Floats = NDArray[np.float64]
 
@@ -78,33 +77,30 @@ class OpenGate:
     modality: str
     suitable_image: str
 
-    def reading(self, pixels: Array) -> GateReading:
+    def reading(self, seen: Look) -> GateReading:
         """Whether an image passes, without a reason.
 
         Args:
-            pixels: as `diagnosis.images` hands them out.
+            seen: what `look` made of it.
         """
-        return self._reading(thumbnail(pixels))
-
-    def judge(self, pixels: Array) -> Verdict:
-        """Whether an image passes, and why not where it does not.
-
-        Args:
-            pixels: as `diagnosis.images` hands them out.
-        """
-        small = thumbnail(pixels)
-        reading = self._reading(small)
-        return Verdict(reading, None if reading.passed else self._reason(small))
-
-    def _reading(self, small: Floats) -> GateReading:
-        score = float(self.parameters.scores(of_thumbnail(small)[None])[0])
+        score = float(self.parameters.scores(seen.features[None])[0])
         # Judged as it is shown, so that a score and its verdict never disagree.
         score = round(max(min(score, 1e6), -1e6), _DECIMALS)
         return GateReading(
             passed=score >= self.gate.threshold, score=score, threshold=self.gate.threshold
         )
 
-    def _reason(self, small: Floats) -> Notice:
+    def judge(self, seen: Look) -> Verdict:
+        """Whether an image passes, and why not where it does not.
+
+        Args:
+            seen: what `look` made of it.
+        """
+        reading = self.reading(seen)
+        return Verdict(reading, None if reading.passed else self._reason(seen))
+
+    def _reason(self, seen: Look) -> Notice:
+        small = seen.thumbnail
         if float(small.std(axis=(0, 1)).max()) < _NO_CONTENT:
             return Notice(
                 code="gate-blank",
@@ -119,11 +115,11 @@ class OpenGate:
             )
         for spoil in SPOILS:
             if spoil in self.gate.spoils and any(
-                self._reading(mend(small)).passed for mend in _MENDED[spoil]
+                self._passes(mend(small)) for mend in _MENDED[spoil]
             ):
                 detail, remedy = _SPOILT[spoil]
                 return Notice(code=f"gate-{spoil.replace('_', '-')}", detail=detail, remedy=remedy)
-        likely = self.parameters.kinds(of_thumbnail(small))
+        likely = self.parameters.kinds(seen.features)
         best = int(likely.argmax())
         name = self.gate.kinds[best - 1].name if best else ""
         if name and likely[best] >= _NEARLY_SURE:
@@ -140,6 +136,9 @@ class OpenGate:
             " model was made for.",
             remedy=f"Send another image: {self.suitable_image}",
         )
+
+    def _passes(self, small: Floats) -> bool:
+        return self.reading(Look(small, of_thumbnail(small))).passed
 
 
 def _one(name: str) -> str:

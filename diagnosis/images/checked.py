@@ -1,7 +1,7 @@
 """What a checked image is, and the limits every file is held to."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
@@ -24,31 +24,42 @@ BurnedIn = Literal["stated", "possible"]
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
-@dataclass(frozen=True, eq=False)
-class CheckedImage:
-    """An image that was read to its end from bytes nobody vouched for."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImageFacts:
+    """What is known of a checked image beside its pixels."""
 
-    pixels: Pixels = field(repr=False)
-    """uint8 (H, W) or (H, W, 3), or uint16 (H, W) full range; upright; not writeable."""
     width: int
     """Pixels of the original as displayed, also where it was decoded at a smaller scale."""
     height: int
     """Pixels of the original as displayed."""
     source_format: SourceFormat
-    clean: bytes = field(repr=False)
-    """The image without anything about the patient or the device: the file to keep."""
     media_type: MediaType
-    """Of `clean`."""
+    """Of the file to keep."""
     digest: str
-    """`sha256:` and the hexadecimal SHA-256 of `clean`."""
+    """`sha256:` and the hexadecimal SHA-256 of the file to keep."""
     modality: str | None = None
     """DICOM Modality, if it is one of the codes for images."""
     patient_age_years: float | None = None
     """DICOM Patient's Age; None where it is missing or malformed."""
     burned_in: BurnedIn | None = None
     """Whether a DICOM file leaves it open that names stand in its pixels."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CheckedImage(ImageFacts):
+    """An image that was read to its end from bytes nobody vouched for."""
+
+    pixels: Pixels = field(repr=False)
+    """uint8 (H, W) or (H, W, 3), or uint16 (H, W) full range; upright; not writeable."""
+    clean: bytes = field(repr=False)
+    """The image without anything about the patient or the device: the file to keep."""
     dicom: bytes | None = field(default=None, repr=False)
     """The DICOM file, de-identified, where it was asked for."""
+
+    @property
+    def facts(self) -> ImageFacts:
+        """All but the pixels and the files."""
+        return ImageFacts(**{one.name: getattr(self, one.name) for one in fields(ImageFacts)})
 
 
 def check_bytes(data: bytes) -> None:

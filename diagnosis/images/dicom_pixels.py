@@ -13,7 +13,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from rle.utils import decode_pixel_data as decode_segments
 
-from diagnosis.errors import DamagedImage, UnsupportedDicom
+from diagnosis.errors import DamagedImage, DecompressionBomb, UnsupportedDicom
 from diagnosis.images.checked import Pixels
 from diagnosis.images.jpeg import strip_jpeg
 from diagnosis.images.pixels import frozen
@@ -94,6 +94,11 @@ def _decode_by_pydicom(data: bytes, dataset: Dataset, syntax: uid.UID) -> NDArra
 def _decode_rle(frame: bytes, dataset: Dataset) -> NDArray[np.generic]:
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    # A row of a byte plane takes a byte in 128 more than its pixels at worst. Twice that is
+    # generous; what is longer would unpack to far more than the image.
+    planes_in = int(dataset.SamplesPerPixel) * allocated // 8
+    if len(frame) > 1024 + 2 * planes_in * rows * (columns + columns // 128 + 2):
+        raise DecompressionBomb(cause="dicom: more runs than pixels")
     planes: NDArray[Any] = np.frombuffer(
         decode_segments(frame, version=2, rows=rows, columns=columns, bits_allocated=allocated),
         f"<{'ui'[_signed(dataset)]}{allocated // 8}",

@@ -128,6 +128,24 @@ def strip_jpeg(data: bytes) -> Jpeg:
     return Jpeg(clean, frame.width, frame.height, frame.components, orientation)
 
 
+def frame_size(data: bytes) -> tuple[int, int]:
+    """Width and height that a JPEG's first frame declares, whatever they are.
+
+    Raises:
+        DamagedImage: it declares none before its pixels.
+    """
+    position = 2 if data[:2] == b"\xff\xd8" else len(data)
+    for _ in range(_MAX_SEGMENTS):
+        marker, position = _marker(data, position)
+        body, position = _body(data, position)
+        if marker in _SEQUENTIAL or marker == _PROGRESSIVE:
+            height, width = struct.unpack_from(">HH", body.ljust(5, b"\0"), 1)
+            return width, height
+        if marker == _SOS:
+            break
+    raise DamagedImage(cause="no frame")
+
+
 def decode_jpeg(jpeg: Jpeg, *, decode_at_least: tuple[int, int] | None = None) -> Pixels:
     """Decode a stripped JPEG, upright.
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from diagnosis.errors import DamagedImage, ImageRefused
+from diagnosis.errors import DamagedImage, ImageRefused, ImageTooCostly
 from diagnosis.images.bitmaps import decode_bmp, decode_webp
 from diagnosis.images.checked import (
     CheckedImage,
@@ -41,6 +41,8 @@ def read_image(
         return _read(data, source, decode_at_least, keep_dicom)
     except ImageRefused:
         raise
+    except MemoryError:
+        raise ImageTooCostly(cause=f"{source}: memory") from None
     except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile input
         # Not chained: a decoder's message may quote the file.
         raise DamagedImage(cause=f"{source}: {type(error).__name__}") from None

@@ -10,10 +10,13 @@ from PIL import Image
 
 from diagnosis.errors import DamagedImage, MultiFrameImage, UnsupportedFormat, UnsupportedPixels
 from diagnosis.images.checked import MAX_PIXELS, Pixels, check_size
+from diagnosis.images.jpeg import frame_size
 from diagnosis.images.orientation import read_orientation, upright
 from diagnosis.images.pixels import frozen, to_pixels
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_STRIPS, _ROWS_A_STRIP, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 278, 279, 324, 325
+_JPEG = 7
 _ORIENTATION, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT = 274, 277, 322, 323, 339
 _MIN_IS_WHITE = 0
 #: What decoding needs; every other tag (text, GPS, profiles, further directories) is left out.
@@ -24,17 +27,17 @@ _KEPT = {
     _COMPRESSION,
     _PHOTOMETRIC,
     266,  # fill order
-    273,  # strip offsets
+    _STRIPS,
     _SAMPLES,
-    278,  # rows per strip
-    279,  # strip byte counts
+    _ROWS_A_STRIP,
+    _STRIP_BYTES,
     284,  # planar configuration
     317,  # predictor
     320,  # colour map
     _TILE_WIDTH,
     _TILE_HEIGHT,
-    324,  # tile offsets
-    325,  # tile byte counts
+    _TILES,
+    _TILE_BYTES,
     338,  # extra samples
     _SAMPLE_FORMAT,
     347,  # JPEG tables
@@ -50,6 +53,7 @@ _READ = {
     _PHOTOMETRIC,
     _ORIENTATION,
     _SAMPLES,
+    _ROWS_A_STRIP,
     _TILE_WIDTH,
     _TILE_HEIGHT,
     _SAMPLE_FORMAT,
@@ -58,6 +62,8 @@ _COMPRESSIONS = {1, 5, 7, 8, 32773, 32946}
 _PHOTOMETRICS = {0, 1, 2, 3, 5, 6}
 _MAX_ENTRIES = 1000
 _MAX_VALUES = 200_000
+#: Values of a tag that is read here.
+_MAX_SMALL = 8
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _BIG_TYPE_SIZES = {**_TYPE_SIZES, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -90,6 +96,8 @@ def decode_tiff(data: bytes) -> Pixels:
     width, height = _one(fields, _WIDTH), _one(fields, _HEIGHT)
     check_size(width, height)
     inverted_words = _check_kind(fields)
+    if _one(fields, _COMPRESSION) == _JPEG:
+        _check_jpegs(data, layout, entries, fields)
     turn = _one(fields, _ORIENTATION, 1)
     # The EXIF tag is the TIFF tag, so its reader judges the value.
     orientation = read_orientation(
@@ -146,9 +154,9 @@ def _entries(data: bytes, layout: _Layout) -> tuple[_Entry, ...]:
     return tuple(entries[tag] for tag in sorted(entries))
 
 
-def _values(data: bytes, layout: _Layout, entry: _Entry) -> tuple[int, ...]:
+def _values(data: bytes, layout: _Layout, entry: _Entry, most: int = _MAX_SMALL) -> tuple[int, ...]:
     tag, kind, count, value = entry
-    if kind not in _INTEGERS or count > 8:
+    if kind not in _INTEGERS or count > most:
         raise DamagedImage(cause=f"tag {tag} is not a small list of integers")
     form = f"{layout.order}{count}{_INTEGERS[kind]}"
     if struct.calcsize(form) <= layout.inline:
@@ -181,6 +189,34 @@ def _check_kind(fields: Mapping[int, tuple[int, ...]]) -> bool:
     if tile > MAX_PIXELS:
         raise DamagedImage(cause="a tile larger than any image")
     return bits == {16} and photometric == _MIN_IS_WHITE
+
+
+def _check_jpegs(
+    data: bytes,
+    layout: _Layout,
+    entries: tuple[_Entry, ...],
+    fields: Mapping[int, tuple[int, ...]],
+) -> None:
+    """See that each JPEG inside is as large as its strip or tile; a smaller one would pass for a
+    whole image, the rest of which nobody has written."""
+    tiled = _one(fields, _TILE_WIDTH) > 0
+    width, height = _one(fields, _WIDTH), _one(fields, _HEIGHT)
+    rows = min(_one(fields, _ROWS_A_STRIP, height), height)
+    if tiled:
+        width, rows = _one(fields, _TILE_WIDTH), _one(fields, _TILE_HEIGHT)
+    by_tag = {
+        entry[0]: _values(data, layout, entry, _MAX_VALUES)
+        for entry in entries
+        if entry[0] in ((_TILES, _TILE_BYTES) if tiled else (_STRIPS, _STRIP_BYTES))
+    }
+    if len(by_tag) != 2 or rows <= 0:
+        raise DamagedImage(cause="no strips or tiles")
+    strips = -(-height // rows)
+    for index, (start, size) in enumerate(zip(*by_tag.values(), strict=True)):
+        least = rows if tiled else min(rows, height - index % strips * rows)
+        found_width, found_height = frame_size(data[start : start + size])
+        if found_width != width or not least <= found_height <= rows:
+            raise DamagedImage(cause="a JPEG inside is of another size")
 
 
 def _rebuild(data: bytes, layout: _Layout, entries: tuple[_Entry, ...]) -> bytes:

@@ -18,6 +18,7 @@ from diagnosis.errors import SightlineError
 from diagnosis.identity import Role
 from diagnosis.results import MemoryResults
 from inference_service.app import create_app
+from tests.fixtures.decoders import shared_nursery
 from tests.fixtures.identity import Acting, signed
 from tests.fixtures.live_service import settings_in
 from tests.fixtures.serving import served
@@ -29,7 +30,10 @@ def client(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterato
     """A client of a service on a port of its own, with a reading in it."""
     folder = tmp_path_factory.mktemp("contracts")
     app = create_app(
-        settings_in(folder, models_dir=artifacts), results=MemoryResults(), audit=MemoryAudit()
+        settings_in(folder, models_dir=artifacts),
+        results=MemoryResults(),
+        audit=MemoryAudit(),
+        nursery=shared_nursery(),
     )
     with (
         served(app) as address,

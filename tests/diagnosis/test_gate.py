@@ -9,7 +9,7 @@ from PIL import Image
 from diagnosis.artifacts import open_artifact
 from diagnosis.artifacts.card import Card
 from diagnosis.errors import ArtifactRefused, CardRefused, DigestMismatch
-from diagnosis.gate import SIZE, Parameters, features
+from diagnosis.gate import SIZE, Parameters, features, look
 from tests.fixtures.artifacts import change_card, variant
 from tests.fixtures.gates import blot, film, film_gate, give_gate, open_film_gate
 
@@ -54,10 +54,10 @@ def test_size_depth_and_frame_of_a_file_say_next_to_nothing() -> None:
 
 def test_good_images_pass_and_other_acquisitions_of_them_too() -> None:
     gate = open_film_gate()
-    kept = [gate.judge(one) for one in FILMS]
+    kept = [gate.judge(look(one)) for one in FILMS]
     assert sum(one.reading.passed for one in kept) >= len(FILMS) - 2
     assert all((one.reason is None) == one.reading.passed for one in kept)
-    enlarged = [gate.reading(resized(one, 900, 700)).passed for one in FILMS]
+    enlarged = [gate.reading(look(resized(one, 900, 700))).passed for one in FILMS]
     assert sum(enlarged) >= len(FILMS) - 2
 
 
@@ -79,7 +79,7 @@ def test_good_images_pass_and_other_acquisitions_of_them_too() -> None:
 def test_what_is_wrong_is_named_with_what_to_do(code: str, spoil: object) -> None:
     assert callable(spoil)
     gate = open_film_gate()
-    verdicts = [gate.judge(np.ascontiguousarray(spoil(one))) for one in FILMS[:6]]
+    verdicts = [gate.judge(look(np.ascontiguousarray(spoil(one)))) for one in FILMS[:6]]
     assert not any(one.reading.passed for one in verdicts)
     assert all(one.reading.score < one.reading.threshold for one in verdicts)
     reasons = [one.reason for one in verdicts if one.reason]
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_named_with_what_to_do(code: str, spoil: object) -> Non
 
 def test_a_kind_is_named_only_where_it_was_fitted() -> None:
     gate = open_film_gate()
-    verdict = gate.judge(blot(701))
+    verdict = gate.judge(look(blot(701)))
     assert verdict.reason is not None
     assert "a skin photograph" in verdict.reason.detail
     assert "a chest X-ray" in verdict.reason.detail

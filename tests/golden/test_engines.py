@@ -18,6 +18,7 @@ from diagnosis.images import read_image
 from diagnosis.judgement import probabilities
 from inference_service.engines import Engine, Precision, make_engine
 from inference_service.loading import loader, proved
+from tests.fixtures.decoders import shared
 from tests.fixtures.live_service import DISEASE, settings_in
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +136,7 @@ def test_what_ships_loads_at_every_precision(
 ) -> None:
     """As the service loads it. Where the card does not allow a precision, f32 is taken."""
     folder = tmp_path / "service"
-    load = loader(settings_in(folder, precision=precision))
+    load = loader(settings_in(folder, precision=precision), shared())
     artifact = open_artifact(card.parent)
     model = load(disease(artifact.card.disease), card.parent)
     check = artifact.card.precisions.get(precision)
@@ -148,7 +149,7 @@ def test_what_ships(card: Path, tmp_path: Path, references: References) -> None:
     artifact = open_artifact(card.parent)
     engine = openvino(artifact, tmp_path / "cache")
     assert artifact.card.golden, "a shipped artifact has golden outputs"
-    proved(disease(artifact.card.disease), artifact, engine)
+    proved(disease(artifact.card.disease), artifact, engine, shared())
     agree(artifact, engine, references[artifact.digest])
     assert engine.explains == (artifact.card.explanation is not None)
     if engine.explains:
@@ -174,7 +175,7 @@ def test_an_artifact_without_a_graph_is_converted_once(
     # A cache that lost a byte is made again, not believed.
     graph = place / "model.bin"
     graph.write_bytes(graph.read_bytes()[:-1] + b"\x07")
-    proved(disease(DISEASE), bare, openvino(bare, cache))
+    proved(disease(DISEASE), bare, openvino(bare, cache), shared())
 
 
 def test_a_conversion_that_takes_too_long_or_fails_is_refused(

@@ -60,7 +60,7 @@ async def test_an_image_of_another_kind_is_not_judged_and_stays_in_the_history(
     assert made.gate is not None
     assert not made.gate.passed
     assert (made.probabilities, made.band, made.operating_point) == ((), None, None)
-    assert set(made.timings_ms) == {"queue", "decode", "gate", "store"}
+    assert set(made.timings_ms) == {"queue", "decode", "gate", "preprocess", "store"}
     listed = (await guarded.client.get("/api/v1/predictions")).json()["items"]
     assert [one["id"] for one in listed] == [str(made.id)]
     image = await guarded.client.get(f"/api/v1/predictions/{made.id}/image")

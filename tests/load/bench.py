@@ -29,6 +29,7 @@ from rich.table import Table
 
 from diagnosis.artifacts import open_artifact
 from diagnosis.catalogue import catalogue
+from diagnosis.gate import look
 from diagnosis.images import read_image
 from inference_service.engines.openvino_engine import OpenVinoEngine
 from inference_service.settings import usable_cores
@@ -137,7 +138,7 @@ def main() -> None:
                 ready = spec.apply(seen)[np.newaxis]
                 figures = {
                     "decode": milliseconds(decode, films),
-                    "gate": milliseconds(lambda _, seen=seen: gate.judge(seen), films),
+                    "gate": milliseconds(lambda _, seen=seen: gate.judge(look(seen)), films),
                     "network": milliseconds(lambda _, ready=ready: engine.predict(ready), films),
                     "decode + preprocess + network": milliseconds(all_but_the_service, films),
                     "reading, at the service": milliseconds(post(direct), films),

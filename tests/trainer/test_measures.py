@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 
 from diagnosis.artifacts import Card
 from diagnosis.artifacts.card import sealed
-from diagnosis.gate import SIZE, Gate, Kind, OpenGate, Parameters
+from diagnosis.gate import SIZE, Gate, Kind, OpenGate, Parameters, look
 from diagnosis.images import read_image
 from diagnosis.judgement import conformal_set
 from tests.trainer.conftest import MakeImages
@@ -314,7 +314,9 @@ def test_the_gate_s_refusals_are_counted_by_their_reason(
     ]
     card = Card.from_json(SHIPPED.read_bytes())
     gate = OpenGate(record, parameters, "chest X-ray", "A film.")
-    scores = [gate.reading(read_image(one.path.read_bytes()).pixels).score for one in examples]
+    scores = [
+        gate.reading(look(read_image(one.path.read_bytes()).pixels)).score for one in examples
+    ]
     half = record.model_copy(update={"threshold": float(np.median(scores))})
     refused = refusals(replace(gate, gate=half), card, examples, workers=2)
     assert len(refused) == 4

@@ -24,6 +24,7 @@ from tests.fixtures.artifacts import (
     tiny_cnn,
     unpack,
 )
+from tests.fixtures.decoders import shared
 from tests.fixtures.live_service import settings_in
 from tests.trainer.conftest import MakeImages
 from trainer.candidate import RunRecord, file_record
@@ -183,7 +184,7 @@ def test_int8_is_compared_and_travels_only_where_it_is_asked_for_and_allowed(
     assert check.largest_probability_change > 0
     assert artifact.int8_xml is not None
     assert b'element_type="i8"' in artifact.int8_xml
-    service = loader(settings_in(tmp_path / "service", precision="int8"))
+    service = loader(settings_in(tmp_path / "service", precision="int8"), shared())
     model = service(disease("chest_xray_pneumonia"), half.folder)
     assert model.engine.precision == "int8"
     model.engine.close()
@@ -213,7 +214,7 @@ def test_an_8_bit_graph_that_answers_otherwise_here_is_passed_over_for_f32(
         folder,
         lambda card: card.model_copy(update={"files": card.files.model_copy(update=records)}),
     )
-    service = loader(settings_in(tmp_path / "service", precision="int8"))
+    service = loader(settings_in(tmp_path / "service", precision="int8"), shared())
     model = service(disease("chest_xray_pneumonia"), folder)
     assert model.engine.precision == "f32"
     model.engine.close()
