@@ -41,6 +41,7 @@ BURNING_MODALITIES = frozenset(["ES", "GM", "IVUS", "OT", "RF", "SC", "US", "XA"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 #: Bytes that a deflated data set may inflate to: the largest image, and room for its elements.
 _MAX_INFLATED = 3 * MAX_PIXELS + 16 * 1024 * 1024
+_INFLATED_AT_ONCE = 1024 * 1024
 #: Elements (of nested sequences too) that are looked at before a file is given up.
 _MAX_READS = 100_000
 #: Fragments of compressed pixels, and items of sequences.
@@ -181,13 +182,17 @@ def _unsupported_syntax(syntax: str) -> UnsupportedDicom:
 
 
 def _inflate(body: bytes) -> bytes:
+    # Counted before it is kept: a bomb costs time for what an image may have, and no memory.
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(body, _MAX_INFLATED)
-    if inflater.unconsumed_tail:
-        raise DecompressionBomb(cause="dicom: inflates beyond any image")
-    if not inflater.eof:
-        raise DamagedImage(cause="dicom: the deflated data set is cut short")
-    return inflated
+    size, rest = 0, body
+    while not inflater.eof:
+        part = inflater.decompress(rest, _INFLATED_AT_ONCE)
+        size, rest = size + len(part), inflater.unconsumed_tail
+        if size > _MAX_INFLATED:
+            raise DecompressionBomb(cause="dicom: inflates beyond any image")
+        if not part and not rest and not inflater.eof:
+            raise DamagedImage(cause="dicom: the deflated data set is cut short")
+    return zlib.decompress(body, -zlib.MAX_WBITS, size)
 
 
 class _Reader(BytesIO):

@@ -114,3 +114,15 @@ def test_nothing_real_is_committed_with_the_tests() -> None:
         and not {"node_modules", "dist"} & set(path.parts)
     ]
     assert [path for path in images if path.parts[:2] != ("docs", "screenshots")] == []
+
+
+def test_the_service_reads_no_image_in_its_own_process() -> None:
+    """Only the process that can do nothing else imports the reader."""
+    readers = {
+        path.name
+        for path in (ROOT / "inference_service").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and any(alias.name == "read_image" for alias in node.names)
+    }
+    assert readers == {"decoding_worker.py"}

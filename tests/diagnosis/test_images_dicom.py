@@ -375,3 +375,9 @@ def test_only_a_modality_of_the_closed_list_is_handed_on() -> None:
     assert read_image(dicom(grey(), Modality="CR")).modality == "CR"
     assert read_image(dicom(grey(), Modality="SMITH")).modality is None
     assert read_image(dicom(grey(), Modality=None)).modality is None
+
+
+def test_runs_for_far_more_than_the_pixels_are_a_bomb() -> None:
+    runs = b"\x81\x00" * 9_000
+    frame = struct.pack("<16I", 1, 64, *([0] * 14)) + runs
+    assert type(refusal(encapsulated(grey(), frame, uid.RLELossless))) is errors.DecompressionBomb

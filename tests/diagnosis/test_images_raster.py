@@ -428,3 +428,14 @@ def test_bmps_are_read_exactly_and_compressed_ones_refused() -> None:
         assert refusal(data[:18] + struct.pack("<ii", 60000, 60000) + data[26:]) is (
             errors.TooManyPixels
         )
+
+
+@pytest.mark.parametrize("size", [(64, 48), (600, 400)])
+def test_a_jpeg_inside_a_tiff_is_as_large_as_its_strip(size: tuple[int, int]) -> None:
+    """A smaller one passed for a whole image, most of which nobody had written."""
+    data = encode(grey(*size), "TIFF", compression="jpeg", quality=95)
+    assert np.abs(read_image(data).pixels.astype(int) - grey(*size)).max() < 12
+    frame = data.index(b"\xff\xc0") + 5
+    for height, width in ((16, 16), (1, 1), (size[1] + 1, size[0]), (size[1], size[0] + 1)):
+        spoilt = data[:frame] + struct.pack(">HH", height, width) + data[frame + 4 :]
+        assert refusal(spoilt) is errors.DamagedImage
