@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -227,7 +228,7 @@ class _Worker:
         self._used = len(data)
         try:
             self._connection.settimeout(seconds)
-            send(self._connection, asked.model_dump_json().encode())
+            send(self._connection, b"%d %s" % (len(data), _in_words(asked)))
             return Answer.validate_json(receive(self._connection, seconds))
         except TimeoutError as error:
             raise Broken("hung", ImageTooCostly(cause=f"not read in {seconds:g} s")) from error
@@ -367,7 +368,6 @@ class Decoders:
         if preprocessing is not None and decode_at_least is None:
             decode_at_least = preprocessing.decode_at_least
         asked = Ask(
-            size=len(data),
             seconds=math.ceil(self._seconds),
             decode_at_least=decode_at_least,
             preprocessing=preprocessing,
@@ -420,6 +420,11 @@ class Decoders:
         self._metrics.decoder_ends.labels(how).inc()
         if how != "recycled":
             log.warning("decoder ended", outcome=how)
+
+
+@lru_cache(maxsize=64)
+def _in_words(asked: Ask) -> bytes:
+    return asked.model_dump_json().encode()
 
 
 def _memory() -> int:

@@ -34,12 +34,14 @@ Side = Annotated[int, Field(ge=1, le=MAX_PIXELS)]
 
 
 class Ask(BaseModel):
-    """Read the file that lies at the start of the shared memory."""
+    """What is wanted of the file that lies at the start of the shared memory.
+
+    Its size in bytes goes before it, so that what is wanted, mostly the same as for the image
+    before, is put into words and understood once.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: Annotated[int, Field(ge=0, le=MAX_BYTES)]
-    """Bytes."""
     seconds: Annotated[int, Field(ge=1)]
     """Of processor time that it may take."""
     decode_at_least: tuple[int, int] | None = None

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -129,19 +130,25 @@ def serve(connection: socket.socket, region: mmap.mmap) -> None:
     """Read one image after the other until the service hangs up."""
     while True:
         try:
-            asked = Ask.model_validate_json(receive(connection))
+            size, _, wanted = receive(connection).partition(b" ")
         except EOFError:
             return
+        asked = _asked(wanted)
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime) + asked.seconds + 1
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-        send(connection, Answer.dump_json(answer(asked, region)))
+        send(connection, Answer.dump_json(answer(asked, int(size), region)))
 
 
-def answer(asked: Ask, region: mmap.mmap) -> Read | Refusal:
-    """Read the file that lies in the region, and put what was asked for in its place."""
+@lru_cache(maxsize=64)
+def _asked(wanted: bytes) -> Ask:
+    return Ask.model_validate_json(wanted)
+
+
+def answer(asked: Ask, size: int, region: mmap.mmap) -> Read | Refusal:
+    """Read the file of so many bytes in the region, and put what was asked for in its place."""
     try:
-        return _read(asked, region)
+        return _read(asked, size, region)
     except ImageRefused as error:
         refused = error
     except MemoryError:
@@ -151,9 +158,9 @@ def answer(asked: Ask, region: mmap.mmap) -> Read | Refusal:
     )
 
 
-def _read(asked: Ask, region: mmap.mmap) -> Read:
+def _read(asked: Ask, size: int, region: mmap.mmap) -> Read:
     image = read_image(
-        region[: asked.size],
+        region[:size],
         decode_at_least=asked.decode_at_least,
         keep_dicom=asked.keep_dicom,
     )

@@ -42,8 +42,10 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 #: Bytes that a deflated data set may inflate to: the largest image, and room for its elements.
 _MAX_INFLATED = 3 * MAX_PIXELS + 16 * 1024 * 1024
 _INFLATED_AT_ONCE = 1024 * 1024
+#: Beyond the first 16 MiB, bytes for each compressed one: a picture has tens, one value a thousand.
+_SURE, _MOST_TO_ONE = 16 * 1024 * 1024, 200
 #: Elements (of nested sequences too) that are looked at before a file is given up.
-_MAX_READS = 100_000
+_MAX_READS = 40_000
 #: Fragments of compressed pixels, and items of sequences.
 _MAX_ITEMS = 10_000
 _ITEM = b"\xfe\xff\x00\xe0"
@@ -188,7 +190,7 @@ def _inflate(body: bytes) -> bytes:
     while not inflater.eof:
         part = inflater.decompress(rest, _INFLATED_AT_ONCE)
         size, rest = size + len(part), inflater.unconsumed_tail
-        if size > _MAX_INFLATED:
+        if size > _MAX_INFLATED or size > _SURE + _MOST_TO_ONE * (len(body) - len(rest)):
             raise DecompressionBomb(cause="dicom: inflates beyond any image")
         if not part and not rest and not inflater.eof:
             raise DamagedImage(cause="dicom: the deflated data set is cut short")

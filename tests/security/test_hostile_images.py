@@ -27,7 +27,7 @@ from tests.security import disarmed_images
 from tests.security.hostile_images import CLASSES, EACH, files
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
-TABLE = re.compile(r"<!-- hostile images -->\n(.*?)<!-- end of hostile images -->", re.DOTALL)
+TABLE = re.compile(r"<!-- begin hostile-images -->\n(.*?)<!-- end hostile-images -->", re.DOTALL)
 SECONDS = 2.0
 RISE = 300 * 2**20
 PAGE = os.sysconf("SC_PAGE_SIZE")
