@@ -33,6 +33,7 @@ from diagnosis.gate import look
 from diagnosis.images import read_image
 from inference_service.engines.openvino_engine import OpenVinoEngine
 from inference_service.settings import usable_cores
+from tests.fixtures.decoders import shared
 from tests.fixtures.stack import DISEASE, Stack, models_with_a_live_one
 
 READINGS = 60
@@ -118,10 +119,18 @@ def main() -> None:
     def decode(data: bytes) -> object:
         return read_image(data, decode_at_least=spec.decode_at_least).pixels
 
+    def here(data: bytes) -> object:
+        pixels = read_image(data, decode_at_least=spec.decode_at_least).pixels
+        return look(pixels), spec.apply(pixels)
+
+    def in_a_worker(data: bytes) -> object:
+        return workers.read(data, preprocessing=spec, look=True)
+
     def all_but_the_service(data: bytes) -> object:
         pixels = read_image(data, decode_at_least=spec.decode_at_least).pixels
         return engine.predict(spec.apply(pixels)[np.newaxis])
 
+    workers = shared()
     stack = Stack(folder / "run", models)
     stack.start()
     try:
@@ -139,6 +148,8 @@ def main() -> None:
                 figures = {
                     "decode": milliseconds(decode, films),
                     "gate": milliseconds(lambda _, seen=seen: gate.judge(look(seen)), films),
+                    "decode, look, preprocess here": milliseconds(here, films),
+                    "the same in a worker": milliseconds(in_a_worker, films),
                     "network": milliseconds(lambda _, ready=ready: engine.predict(ready), films),
                     "decode + preprocess + network": milliseconds(all_but_the_service, films),
                     "reading, at the service": milliseconds(post(direct), films),
