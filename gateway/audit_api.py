@@ -138,7 +138,8 @@ def audit_router(
         await trail.log.add(AuditEvent.of(identity, Action.EXPORT))
         at = now()
         head = await asyncio.to_thread(sign_head, trail.folder, trail.key, at)
-        records = audit_search.oldest_first(trail.folder, query)
+        last = 0 if head is None else head.seq
+        records = audit_search.oldest_first(trail.folder, query, last)
         as_json = form is ExportFormat.JSON
         return StreamingResponse(
             _as_json(head, records) if as_json else as_csv(records),

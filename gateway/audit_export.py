@@ -114,7 +114,7 @@ def export(
 
         def counted() -> Iterator[Record]:
             nonlocal count
-            for record in oldest_first(folder, query):
+            for record in oldest_first(folder, query, 0 if head is None else head.seq):
                 count += 1
                 yield record
 

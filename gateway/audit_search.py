@@ -81,14 +81,16 @@ def newest_first(folder: Path, query: Query, *, before: int | None = None) -> It
                 yield record
 
 
-def oldest_first(folder: Path, query: Query) -> Iterator[Record]:
-    """The records that fit, in the order of the chain."""
+def oldest_first(folder: Path, query: Query, last: int) -> Iterator[Record]:
+    """The records that fit, in the order of the chain, up to the one with the number `last`."""
     for path in files_of(folder):
         if query.since is not None and _end_of(path) + _CLOCKS_APART < query.since:
             continue
         with path.open("rb") as lines:
             for line in lines:
                 record = read_record(line.removesuffix(b"\n"))
+                if record is not None and record.seq > last:
+                    return
                 if record is not None and query.fits(record):
                     yield record
 

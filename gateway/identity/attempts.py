@@ -16,10 +16,10 @@ FAILURES: Final = 5
 """Failed tries of one name before it is closed."""
 SECONDS: Final = 15 * 60
 """How long a failed try counts."""
-FREE_BY_ADDRESS: Final = 10
+FREE_BY_ADDRESS: Final = 20
 """Failed tries of one address before it has to wait between two."""
-LONGEST_WAIT: Final = 60.0
-"""Seconds that an address has to wait at most: many people may share it."""
+LONGEST_WAIT: Final = 15.0
+"""Seconds that an address has to wait at most: a whole hospital may share it."""
 
 
 class Attempts:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from gateway.identity.refusals import PasswordRefused
+from gateway.identity.refusals import PasswordRefused, TooManySignIns
 
 MIN_CHARACTERS: Final = 12
 #: No person types more, and a longer one would only cost time.
@@ -18,6 +18,8 @@ MAX_CHARACTERS: Final = 512
 
 #: Hashes computed at once. Each takes 64 MB for a moment, so that it is dear to guess many.
 _AT_ONCE: Final = 2
+#: Passwords that may wait for it, about two seconds; one more is refused at once.
+_MOST_WAITING: Final = 50
 
 T = TypeVar("T")
 
@@ -56,6 +58,8 @@ def _commonest() -> frozenset[str]:
 class Passwords:
     """Hashes and verifies in threads of its own, so that other requests go on meanwhile.
 
+    `hash` and `verify` raise TooManySignIns where too many wait already.
+
     Args:
         hasher: argon2id; by default with the memory and the time that RFC 9106 recommends.
     """
@@ -63,6 +67,7 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="argon2")
+        self._waiting = 0
         # What an unknown name is compared with: it costs what a known one does.
         self._nobodys = self._hasher.hash("nobody's password, and nobody knows it")
 
@@ -91,4 +96,10 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        if self._waiting >= _MOST_WAITING:
+            raise TooManySignIns
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1

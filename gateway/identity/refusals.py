@@ -14,6 +14,7 @@ SightlineError
 │   └── NoProvider            no-provider (no OIDC provider is set)
 └── TemporarilyUnavailable
     ├── AccountsUnavailable   accounts-unavailable
+    ├── TooManySignIns        too-many-sign-ins
     └── ProviderUnavailable   provider-unavailable
 """
 
@@ -136,6 +137,14 @@ class AccountsUnavailable(TemporarilyUnavailable):
     code = "accounts-unavailable"
     title = "Nobody can be told who they are at the moment"
     default_detail = "The store of accounts does not answer, so nobody can come in."
+
+
+class TooManySignIns(TemporarilyUnavailable):
+    """More passwords wait to be compared than can be in good time."""
+
+    code = "too-many-sign-ins"
+    title = "Too many people are signing in"
+    default_detail = "More people are signing in than can be let in at once."
 
 
 class ProviderUnavailable(TemporarilyUnavailable):

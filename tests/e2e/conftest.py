@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
+from diagnosis.identity import Role
 from tests.fixtures.chromium import chromium
 from tests.fixtures.stack import READER, Stack
 
@@ -15,7 +16,7 @@ __all__ = ["chromium"]
 def open_page(chromium: Browser, stack: Stack) -> Iterator[Callable[..., Page]]:
     """Open pages whose addresses begin at the stack, as somebody who reads images.
 
-    No script may fail, no host be asked.
+    `roles` names others; none at all is a stranger. No script may fail, no host be asked.
     """
     complaints: list[str] = []
     contexts = []
@@ -28,11 +29,12 @@ def open_page(chromium: Browser, stack: Stack) -> Iterator[Callable[..., Page]]:
         if not request.url.startswith((stack.url, "data:", "blob:")):
             complaints.append(f"asked {request.url}")
 
-    def begin(*, scripts: bool = True) -> Page:
+    def begin(*, scripts: bool = True, roles: tuple[Role, ...] = READER) -> Page:
         context = chromium.new_context(base_url=stack.url, java_script_enabled=scripts)
         contexts.append(context)
-        cookie = {"name": "sightline_session", "value": stack.session(*READER), "url": stack.url}
-        context.add_cookies([cookie])
+        if roles:
+            value = stack.session(*roles)
+            context.add_cookies([{"name": "sightline_session", "value": value, "url": stack.url}])
         page = context.new_page()
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))

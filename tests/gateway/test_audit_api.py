@@ -74,7 +74,8 @@ def numbers(records: object) -> list[int]:
 )
 def test_a_search_finds_what_it_says(folder: Path, query: Query, found: list[int]) -> None:
     assert numbers(list(newest_first(folder, query))) == found
-    assert numbers(list(oldest_first(folder, query))) == found[::-1]
+    assert numbers(list(oldest_first(folder, query, 13))) == found[::-1]
+    assert numbers(list(oldest_first(folder, query, 6))) == [one for one in found[::-1] if one < 7]
     pages: list[list[int]] = []
     before = None
     while True:

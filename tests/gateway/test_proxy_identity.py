@@ -105,6 +105,19 @@ def test_a_person_who_posts_is_sent_to_sign_in(proxy: Proxy) -> None:
     assert_headers(answer)
 
 
+def test_a_script_of_a_page_is_told_to_leave_it(proxy: Proxy) -> None:
+    """A redirect would be followed, and the page to sign in shown within the page."""
+    for method in ("GET", "POST"):
+        answer = proxy.client.request(method, "/history", headers=NOBODY | {"HX-Request": "true"})
+        assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in")
+        assert answer.text == "Sign in again."
+        assert_headers(answer)
+    assert "hx-redirect" not in proxy.client.get("/history", headers={"HX-Request": "true"}).headers
+    api = proxy.client.get("/api/v1/diseases", headers=NOBODY | {"HX-Request": "true"})
+    assert_problem(api, 401)
+    assert "hx-redirect" not in api.headers
+
+
 def test_the_identity_service_sees_who_and_what_but_no_body(proxy: Proxy) -> None:
     answer = proxy.client.post(
         "/api/v1/diseases/x/predictions?y=1",

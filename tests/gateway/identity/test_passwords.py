@@ -1,9 +1,12 @@
 """Which passwords may be used."""
 
+import asyncio
+
 import pytest
+from argon2 import PasswordHasher
 
 from gateway.identity.passwords import MAX_CHARACTERS, Passwords, check_password
-from gateway.identity.refusals import PasswordRefused
+from gateway.identity.refusals import PasswordRefused, TooManySignIns
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,20 @@ def test_easily_guessed_ones_are_refused(password: str) -> None:
 )
 def test_there_is_no_rule_about_kinds_of_characters(password: str) -> None:
     check_password(password, "ada.lovelace", "Al")
+
+
+async def test_a_flood_of_tries_is_refused_and_leaves_nothing_waiting() -> None:
+    passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    try:
+        answers = await asyncio.gather(
+            *(passwords.verify(None, "any") for _ in range(200)), return_exceptions=True
+        )
+        refused = sum(isinstance(one, TooManySignIns) for one in answers)
+        assert 0 < refused <= 150
+        assert answers.count(False) == 200 - refused
+        assert await passwords.verify(None, "any") is False
+    finally:
+        passwords.close()
 
 
 async def test_hashes_are_argon2id_with_a_salt_and_the_recommended_cost() -> None:
