@@ -8,6 +8,8 @@
 
 # The one TCP port of `make run`, on 127.0.0.1.
 PORT ?= 8080
+# TLS=1: `make run` speaks TLS, with a certificate authority made for this machine.
+TLS ?=
 # Python to make .venv with; empty: the first that fits.
 PYTHON ?=
 # More for pytest, for example `make test PYTEST="-k history"`.
@@ -34,8 +36,8 @@ help: ## List these verbs
 
 setup: $(DONE)/everything $(DIST)/errors/404.html $(PROVIDER)/node_modules/.package-lock.json ## Install everything, trainer and tools included, and build the pages
 
-run: $(DONE)/services $(DIST)/errors/404.html ## Run Sightline on http://127.0.0.1:8080 (PORT=... changes it)
-	@exec $(BIN)/gateway run --port $(PORT)
+run: $(DONE)/services $(DIST)/errors/404.html ## Run Sightline on http://127.0.0.1:8080 (PORT=... changes it, TLS=1 is https)
+	@exec $(BIN)/gateway run --port $(PORT) $(if $(filter-out 0,$(TLS)),--tls)
 
 test: setup ## Run every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST)

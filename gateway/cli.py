@@ -13,21 +13,20 @@ from diagnosis.errors import SightlineError
 from diagnosis.identity import Role
 from diagnosis.telemetry import configure_logging
 from gateway import audit_commands
+from gateway.certbot import CertbotVariables, write_units
 from gateway.identity import commands
 from gateway.readiness import NotReady, wait_until_ready
-from gateway.rendering import render
+from gateway.rendering import read_variables, render
 from gateway.servers import ServerNotFound
 from gateway.settings import Settings
 from gateway.stack import (
-    HOST,
     CannotStart,
     Places,
     check_port,
     nginx_variables,
     processes,
-    public_url,
     redis_url,
-    running_port,
+    running_url,
     sole_run,
 )
 from gateway.store import IdentityStore
@@ -51,18 +50,24 @@ RunDir = Annotated[
 ]
 
 
-def _settings(port: int | None, run_dir: Path | None) -> Settings:
-    given = {"port": port, "run_dir": run_dir}
+Tls = Annotated[
+    bool | None,
+    typer.Option("--tls/--no-tls", help="Speak TLS, with an authority made for this machine."),
+]
+
+
+def _settings(port: int | None, run_dir: Path | None, tls: bool | None) -> Settings:
+    given = {"port": port, "run_dir": run_dir, "tls": tls}
     return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 @app.command()
-def run(port: Port = None, run_dir: RunDir = None) -> None:
+def run(port: Port = None, run_dir: RunDir = None, tls: Tls = None) -> None:
     """Start Redis, the services and Nginx; stop them all on Ctrl-C."""
-    settings = _settings(port, run_dir)
+    settings = _settings(port, run_dir, tls)
     places = Places.under(settings.run_dir)
     try:
-        with sole_run(places, settings.port):
+        with sole_run(places, settings.port, "https" if settings.tls else "http"):
             check_port(settings.port)
             places.prepare()
             try:
@@ -84,7 +89,9 @@ def _supervise(settings: Settings, places: Places) -> int:
         try:
             if wait_until_ready(settings, places, given_up=lambda: supervisor.stopping):
                 supervisor.ready()
-                supervisor.say(f"READY: open http://{HOST}:{settings.port} (Ctrl-C stops it)")
+                supervisor.say(f"READY: open {settings.url} (Ctrl-C stops it)")
+                if settings.tls:
+                    supervisor.say(_how_to_trust(settings, places))
                 supervisor.say(WARNING)
                 _invite_the_first_admin(settings, places, supervisor)
         except (NotReady, SightlineError) as problem:
@@ -105,7 +112,7 @@ def _invite_the_first_admin(settings: Settings, places: Places, supervisor: Supe
     if token is not None:
         supervisor.say("Nobody can administer Sightline yet. Open this link to become its admin;")
         supervisor.say("it works once, within 24 hours, and the next start prints a new one:")
-        supervisor.say(f"{public_url(settings.port)}/welcome/{token}")
+        supervisor.say(f"{settings.url}/welcome/{token}")
 
 
 Roles = Annotated[list[Role], typer.Option("--role", help="May be given several times.")]
@@ -148,17 +155,17 @@ def reset_user(name: str, run_dir: RunDir = None) -> None:
 
 
 def _print_link(run_dir: Path | None, work: Work) -> None:
-    port, token = _at_the_running_one(run_dir, work)
+    url, token = _at_the_running_one(run_dir, work)
     typer.echo("A link that works once, within 24 hours:", err=True)
-    typer.echo(f"{public_url(port)}/welcome/{token}")
+    typer.echo(f"{url}/welcome/{token}")
 
 
-def _at_the_running_one(run_dir: Path | None, work: Work) -> tuple[int, str]:
-    """The port of the stack that runs from a folder, and what some work with its store gave."""
+def _at_the_running_one(run_dir: Path | None, work: Work) -> tuple[str, str]:
+    """The address of the stack that runs from a folder, and what some work with its store gave."""
     configure_logging("WARNING")
-    places = Places.under(_settings(None, run_dir).run_dir)
+    places = Places.under(_settings(None, run_dir, None).run_dir)
     try:
-        return running_port(places), commands.with_store(redis_url(places, "identity"), work)
+        return running_url(places), commands.with_store(redis_url(places, "identity"), work)
     except (CannotStart, SightlineError) as problem:
         typer.echo(problem, err=True)
     except ValidationError as problem:
@@ -167,11 +174,48 @@ def _at_the_running_one(run_dir: Path | None, work: Work) -> tuple[int, str]:
     raise typer.Exit(1)
 
 
+def _how_to_trust(settings: Settings, places: Places) -> str:
+    authority = places.tls.authority
+    return (
+        f"Its certificate is from an authority made for this machine: {authority}."
+        " A browser trusts it once the file is imported as an authority in its settings;"
+        f" curl trusts it with --cacert {authority} {settings.url}/"
+    )
+
+
 @app.command("render-nginx")
-def render_nginx(port: Port = None, run_dir: RunDir = None) -> None:
-    """Print the proxy's configuration as the local stack would use it."""
-    settings = _settings(port, run_dir)
-    typer.echo(render(nginx_variables(settings, Places.under(settings.run_dir))), nl=False)
+def render_nginx(
+    port: Port = None,
+    run_dir: RunDir = None,
+    tls: Tls = None,
+    variables: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A TOML file of all variables, in place of those of the local stack.",
+        ),
+    ] = None,
+) -> None:
+    """Print the proxy's configuration: the local stack's, or that of a server's variables."""
+    if variables is not None:
+        text = render(read_variables(variables))
+    else:
+        settings = _settings(port, run_dir, tls)
+        text = render(nginx_variables(settings, Places.under(settings.run_dir)))
+    typer.echo(text, nl=False)
+
+
+@app.command("render-certbot")
+def render_certbot(
+    variables: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A TOML file, as certbot.toml is.")
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where to write the two units.")],
+) -> None:
+    """Write the systemd service and timer that get and renew a server's certificate."""
+    for path in write_units(CertbotVariables.read(variables), out):
+        typer.echo(path)
 
 
 if __name__ == "__main__":

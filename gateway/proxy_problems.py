@@ -23,7 +23,8 @@ class ProxyProblem:
     """One answer of the proxy's own.
 
     `status` is sent; `raised_by` are the statuses that Nginx uses inside for it (497 and the like
-    are its own); `retry_after` is in seconds, None where trying again does not help.
+    are its own); `retry_after` is in seconds, None where trying again does not help. `page` names
+    the answer where the status alone does not: the only status of Nginx's own that leads to it.
     """
 
     status: int
@@ -33,11 +34,16 @@ class ProxyProblem:
     remedy: str
     retry_after: int | None = None
     raised_by: tuple[int, ...] = ()
+    page: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.page:
+            object.__setattr__(self, "page", self.status)
 
     @property
     def triggers(self) -> tuple[int, ...]:
         """Every status, Nginx's own ones included, that leads to this answer."""
-        return (self.status, *self.raised_by)
+        return (self.page, *self.raised_by)
 
     def as_json(self, request_id: str) -> str:
         """The problem as the body of an answer, in one line."""
@@ -131,5 +137,13 @@ PROXY_PROBLEMS: tuple[ProxyProblem, ...] = (
         "The service behind this address did not answer in good time.",
         ServiceUnavailable.default_remedy,
         retry_after=ServiceUnavailable.retry_after,
+    ),
+    ProxyProblem(
+        403,
+        "https-needed",
+        "This must be sent over HTTPS",
+        "The request came over plain HTTP, where others can read and change it on its way.",
+        "Send it to the same address with https. Replace an API key that was sent with it.",
+        page=497,
     ),
 )

@@ -1,6 +1,7 @@
 """Waits until the stack can be used: every service ready, and the start page there."""
 
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from gateway.settings import Settings
-from gateway.stack import HOST, Places
+from gateway.stack import Places
 
 _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 5.0
@@ -39,10 +40,12 @@ def wait_until_ready(
         ("the identity service", "http://identity/readyz", places.identity_socket),
         ("inference_service", "http://inference/readyz", places.inference_socket),
         ("web_ui", "http://web/readyz", places.web_socket),
-        ("the start page", f"http://{HOST}:{settings.port}/", None),
+        ("the start page", f"{settings.url}/", None),
     )
+    # As a browser would, that was told to trust this authority and no other.
+    trust = ssl.create_default_context(cafile=places.tls.authority) if settings.tls else False
     for name, url, unix_socket in steps:
-        transport = httpx.HTTPTransport(uds=str(unix_socket) if unix_socket else None)
+        transport = httpx.HTTPTransport(uds=str(unix_socket) if unix_socket else None, verify=trust)
         with httpx.Client(transport=transport, timeout=_ANSWER_SECONDS, trust_env=False) as client:
             while (missing := _what_is_missing(client, url, unix_socket)) is not None:
                 if given_up():

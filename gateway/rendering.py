@@ -4,11 +4,19 @@ The same template serves `make run`, the tests and the servers; they differ in `
 """
 
 import re
+import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from gateway.proxy_problems import PROXY_PROBLEMS
 
@@ -47,6 +55,16 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_\-]*$")]
 #: A header's value between double quotes: no quotes, no line ends, nothing Nginx would expand.
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ;:'=()*,/.\-]+$")]
 
+#: OpenSSL's names, joined by colons.
+CipherNames = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9\-]+(:[A-Z0-9\-]+)*$")]
+
+#: For TLS 1.2: an ephemeral key exchange and an AEAD, nothing else.
+TLS_1_2_CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+
 ERROR_PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -61,6 +79,23 @@ class NginxVariables(BaseModel):
     listen_address: Annotated[str, StringConstraints(pattern=r"^[0-9a-f.:\[\]]+$")] = "127.0.0.1"
     """The address to listen on; loopback unless somebody decides otherwise."""
     listen_port: int = Field(ge=1, le=65535)
+    tls_certificate: Folder | None = None
+    """The certificate with its chain. With it, the port speaks TLS (1.2 and 1.3) and HTTP/2, and
+    whoever comes without TLS is redirected or refused; without it, the port is plain HTTP."""
+    tls_certificate_key: Folder | None = None
+    """The private key of that certificate."""
+    tls_ciphers: CipherNames = TLS_1_2_CIPHERS
+    """The suites of TLS 1.2; those of TLS 1.3 are not chosen."""
+    hsts: HeaderValue = "max-age=63072000; includeSubDomains"
+    """How long a browser shall come with TLS only; sent under TLS alone."""
+    redirect_port: int | None = Field(default=None, ge=1, le=65535)
+    """A second port, of plain HTTP, that redirects to the first; None: there is none."""
+    public_port: int | None = Field(default=None, ge=1, le=65535)
+    """The port that a redirect names, where it is not the one that is listened on."""
+    acme_dir: Folder | None = None
+    """Where certbot puts what the certificate authority asks for over plain HTTP."""
+    http2_in_listen: bool = True
+    """How HTTP/2 is switched on: a word of `listen` before Nginx 1.25.1, a directive since."""
     server_names: tuple[HostName, ...] = ("localhost", "127.0.0.1")
     """The host names that are served; others get 421, so that no foreign page reaches this one
     through a name of its own that points here. Empty: every name is served."""
@@ -90,9 +125,22 @@ class NginxVariables(BaseModel):
     requests_per_second: int = Field(default=200, ge=1)
     """Requests a second and client address, before 429."""
     requests_burst: int = Field(default=400, ge=1)
-    uploads_per_second: int = Field(default=50, ge=1)
+    uploads_per_second: int = Field(default=100, ge=1)
     """POST requests a second and client address, before 429."""
-    uploads_burst: int = Field(default=100, ge=1)
+    uploads_burst: int = Field(default=200, ge=1)
+    caller_requests_per_second: int = Field(default=100, ge=1)
+    """Requests a second that show the same key or session, before 429."""
+    caller_requests_burst: int = Field(default=200, ge=1)
+    caller_uploads_per_second: int = Field(default=50, ge=1)
+    """POST requests a second that show the same key or session, before 429."""
+    caller_uploads_burst: int = Field(default=100, ge=1)
+    connections: int = Field(default=64, ge=1)
+    """Requests of one client address that may be under way at once, before 429; each stream of
+    HTTP/2 counts."""
+    keepalive_requests: int = Field(default=1000, ge=1)
+    """Requests on one connection before it is closed; streams that were reset count."""
+    concurrent_streams: int = Field(default=32, ge=1, le=1000)
+    """Streams that may be open at once on one connection of HTTP/2."""
     header_timeout: Seconds = 10
     """Seconds for a client to send its headers."""
     body_timeout: Seconds = 15
@@ -105,6 +153,26 @@ class NginxVariables(BaseModel):
     """Seconds for a service to answer; a reading is refused by the service after 30."""
     static_policy: HeaderValue = ERROR_PAGE_POLICY
     """The Content-Security-Policy of whatever does not bring one: files, API, error pages."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_certificate_key is None):
+            raise ValueError("tls_certificate and tls_certificate_key belong together")
+        if self.tls_certificate is None and (self.redirect_port or self.acme_dir):
+            raise ValueError("redirect_port and acme_dir need tls_certificate")
+        if self.tls_certificate is not None and not self.server_names:
+            raise ValueError("with TLS, server_names must be given: a redirect names one of them")
+        return self
+
+
+def read_variables(file: Path) -> NginxVariables:
+    """The variables in a TOML file; see `deployment.toml` beside the template.
+
+    Raises:
+        tomllib.TOMLDecodeError: it is not TOML.
+        pydantic.ValidationError: a variable is missing, unknown or not allowed.
+    """
+    return NginxVariables.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
 
 
 def render(variables: NginxVariables) -> str:

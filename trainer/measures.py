@@ -34,6 +34,8 @@ class Measures:
     thresholds: dict[OperatingPointName, float]
     at_specificity_88: dict[str, float] | None
     """The threshold behind that figure, and what it does here; None where there is none."""
+    chance_ece: Figure
+    """The calibration error that a calibrated model would show on so many images."""
     coverage: Coverage
     subgroups: Subgroups
 
@@ -50,6 +52,7 @@ class Measures:
                 for name, one in self.points.items()
             },
             "at_specificity_88": self.at_specificity_88,
+            "chance_ece": self.chance_ece.as_dict(),
             "conformal_coverage": _plain(self.coverage.by_class),
             "conformal_sets": {
                 "size": self.coverage.set_size.as_dict(),
@@ -126,6 +129,7 @@ def measure(
         points=metrics.at_points(scores, thresholds),
         thresholds=dict(thresholds),
         at_specificity_88=metrics.threshold_at(scores, 0.88),
+        chance_ece=metrics.chance_ece(scores.probabilities),
         coverage=metrics.coverage(scores, quantiles),
         subgroups=metrics.subgroups(scores, [dict(one.facts) for one in examples]),
     )

@@ -28,6 +28,9 @@ _UNREACHABLE = ProblemView(
     "Nothing was lost; try again in a few seconds.",
 )
 
+#: Nginx's own number for what came without TLS where TLS is asked for; it is sent as 403.
+_WITHOUT_TLS = 497
+
 PAGES: dict[int, ProblemView] = {
     400: ProblemView.of(InvalidRequest()),
     403: ProblemView(
@@ -78,6 +81,12 @@ PAGES: dict[int, ProblemView] = {
         "The image was not read in the time that is allowed for it.",
         "Try again; a smaller image is read faster.",
     ),
+    _WITHOUT_TLS: ProblemView(
+        403,
+        "This must be sent over HTTPS",
+        "The request came over plain HTTP, where others can read and change it on its way.",
+        "Use the same address with https. Replace an API key that was sent with it.",
+    ),
 }
 
 
@@ -93,7 +102,7 @@ def write(folder: Path) -> tuple[Path, ...]:
     for status, problem in PAGES.items():
         path = target / f"{status}.html"
         # Nginx answers with its own status, which may differ from that of the error's class.
-        shown = replace(problem, status=status)
+        shown = replace(problem, status=problem.status if status == _WITHOUT_TLS else status)
         path.write_text(render.html("error.html", {"problem": shown}), "utf-8")
         written.append(path)
     return tuple(written)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -27,13 +28,14 @@ SECONDS = 60.0
 class Run:
     """The command in a process group of its own, as a terminal runs it."""
 
-    def __init__(self, run_dir: Path, models: Path) -> None:
+    def __init__(self, run_dir: Path, models: Path, *more: str) -> None:
         self.run_dir = run_dir
         self.port = free_port()
         self.output = run_dir.parent / "output"
         self.command = [
             *(sys.executable, "-m", "gateway.cli", "run"),
             *("--port", str(self.port), "--run-dir", str(run_dir)),
+            *more,
         ]
         self.environment = os.environ | {"SIGHTLINE_GATEWAY_MODELS_DIR": str(models)}
         with self.output.open("wb") as output:
@@ -80,9 +82,18 @@ class Run:
 
 @pytest.fixture
 def run(models_dir: Path) -> Iterator[Run]:
+    yield from started(models_dir)
+
+
+@pytest.fixture
+def run_with_tls(models_dir: Path) -> Iterator[Run]:
+    yield from started(models_dir, "--tls")
+
+
+def started(models: Path, *more: str) -> Iterator[Run]:
     need_pages()
     with tempfile.TemporaryDirectory(prefix="run-") as folder:
-        one = Run(Path(folder) / "run", models_dir)
+        one = Run(Path(folder) / "run", models, *more)
         try:
             one.await_ready()
             yield one
@@ -92,6 +103,24 @@ def run(models_dir: Path) -> Iterator[Run]:
                 one.process.wait()
             left = end_leftovers(Path(folder))
         assert left == []
+
+
+def test_with_tls_it_says_what_to_trust(run_with_tls: Run) -> None:
+    run, said = run_with_tls, run_with_tls.said()
+    authority = run.run_dir / "tls" / "ca.pem"
+    url = f"https://127.0.0.1:{run.port}/"
+    assert f"READY: open {url.rstrip('/')} " in said
+    assert f"--cacert {authority} {url}" in said
+    trust = ssl.create_default_context(cafile=authority)
+    assert httpx.get(url, verify=trust, trust_env=False).status_code == 200
+    for name in ("127.0.0.1", "localhost"):
+        in_the_clear = httpx.get(f"http://{name}:{run.port}/history?x=y", trust_env=False)
+        assert in_the_clear.status_code == 308
+        assert in_the_clear.headers["location"] == f"https://{name}:{run.port}/history?x=y"
+    post = httpx.post(f"http://127.0.0.1:{run.port}/api/v1/x", trust_env=False)
+    assert (post.status_code, post.json()["code"]) == (403, "https-needed")
+    foreign = {"Host": "evil.example.org"}
+    assert httpx.get(url, headers=foreign, verify=trust, trust_env=False).status_code == 421
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -151,7 +151,7 @@ def test_the_private_side_is_not_there(stack: Stack, path: str) -> None:
 def test_every_answer_of_the_proxy_has_its_page(stack: Stack) -> None:
     built = {path.name for path in stack.settings.error_pages_dir.iterdir()}
     # Whoever is not signed in is sent to sign in, which is no page of the proxy's.
-    shown = {f"{problem.status}.html" for problem in PROXY_PROBLEMS if problem.status != 401}
+    shown = {f"{problem.page}.html" for problem in PROXY_PROBLEMS if problem.status != 401}
     assert shown <= built
 
 

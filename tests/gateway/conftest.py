@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -17,12 +18,15 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.certificates import TlsFiles, ensure_certificates
 from gateway.proxy_problems import PROXY_PROBLEMS
 from gateway.rendering import NginxVariables, render
 from gateway.servers import Server, ServerNotFound, find_nginx
 from tests.fixtures.ports import free_port
+from web_ui.security import HEADERS as WEB_UI_HEADERS
 
 SLOW_SECONDS = 3.0
+NAMES = ("127.0.0.1", "localhost")
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -32,11 +36,12 @@ class Echo(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.path.endswith("/hangs-up"):
-            self.close_connection = True
-            return
         if self.server.name == "identity" and self.path == "/internal/check":  # type: ignore[attr-defined]
             self.check()
+            return
+        self.server.reached.append((self.server.name, self.command, self.path))  # type: ignore[attr-defined]
+        if self.path.endswith("/hangs-up"):
+            self.close_connection = True
             return
         if self.path.endswith("/slow"):
             time.sleep(SLOW_SECONDS)
@@ -60,6 +65,9 @@ class Echo(BaseHTTPRequestHandler):
         if self.path.endswith("/page"):
             self.send_header("content-security-policy", "default-src 'self'")
             self.send_header("cache-control", "private")
+        if self.path.endswith("/of-web-ui"):
+            for name, value in WEB_UI_HEADERS.items():
+                self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer)
@@ -84,9 +92,12 @@ class Echo(BaseHTTPRequestHandler):
 class EchoServer(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
     block_on_close = False
+    # A unix socket refuses at once whoever does not fit into the queue.
+    request_queue_size = 128
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, reached: list[tuple[str, str, str]]) -> None:
         self.name = name
+        self.reached = reached
         super().__init__(str(path), Echo)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -96,7 +107,12 @@ class EchoServer(ThreadingMixIn, UnixStreamServer):
 class Proxy:
     """One running Nginx; `variables` changes what the template gets."""
 
-    def __init__(self, nginx: Server, folder: Path, **variables: Any) -> None:
+    #: What reached the services behind it: service, method and path.
+    reached: list[tuple[str, str, str]]
+
+    def __init__(
+        self, nginx: Server, folder: Path, authority: Path | None = None, **variables: Any
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.static = folder / "static"
@@ -107,9 +123,7 @@ class Proxy:
         (self.static / "dist" / "assets" / "app-1a2b3c.js").write_text("// " + "x" * 3000)
         (self.static / "dist" / "favicon.svg").write_text("<svg/>")
         for problem in PROXY_PROBLEMS:
-            (self.errors / f"{problem.status}.html").write_text(
-                f"<h1>page of {problem.status}</h1>"
-            )
+            (self.errors / f"{problem.page}.html").write_text(f"<h1>page of {problem.page}</h1>")
         self.variables = NginxVariables.model_validate(
             {
                 "listen_port": self.port,
@@ -135,8 +149,12 @@ class Proxy:
         self.log = (folder / "stderr").open("wb")
         self.process = subprocess.Popen(self.command, stderr=self.log, env=self.environment)
         self._await_port()
+        secure = self.variables.tls_certificate is not None
+        self.url = f"{'https' if secure else 'http'}://127.0.0.1:{self.port}"
+        #: What a client has to trust; plain HTTP without.
+        self.trust = ssl.create_default_context(cafile=authority) if secure else None
         self.client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}", timeout=20, trust_env=False
+            base_url=self.url, timeout=20, trust_env=False, verify=self.trust or False
         )
 
     def _await_port(self) -> None:
@@ -151,9 +169,9 @@ class Proxy:
         self.log.close()
         pytest.fail("Nginx did not start: " + (self.folder / "stderr").read_text())
 
-    def raw(self, request: bytes) -> bytes:
-        """The whole answer to these bytes, which need not be HTTP."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+    def raw(self, request: bytes, address: str = "127.0.0.1", port: int | None = None) -> bytes:
+        """The whole answer to these bytes, which need not be HTTP, in the clear."""
+        with socket.create_connection((address, port or self.port), timeout=20) as connection:
             connection.sendall(request)
             parts = []
             while part := connection.recv(65536):
@@ -185,23 +203,34 @@ def nginx() -> Server:
 
 @pytest.fixture(scope="module")
 def start_proxy(nginx: Server) -> Iterator[Callable[..., Proxy]]:
-    """Start a proxy with other variables.
+    """Start a proxy with other variables; `tls` gives it a certificate of an authority of its own.
 
     `services=False` leaves nothing behind it but the identity service, `identity=False` not that.
     """
     with ExitStack() as stack:
 
-        def start(*, services: bool = True, identity: bool = True, **variables: Any) -> Proxy:
+        def start(
+            *, services: bool = True, identity: bool = True, tls: bool = False, **variables: Any
+        ) -> Proxy:
             # Not pytest's own folder: its path can be longer than a socket's may be.
             root = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxy-"))
             folder = Path(root)
+            reached: list[tuple[str, str, str]] = []
             for name in ("web", "inference") * services + ("identity",) * identity:
-                server = stack.enter_context(EchoServer(folder / f"{name}.sock", name))
+                server = stack.enter_context(EchoServer(folder / f"{name}.sock", name, reached))
                 threading.Thread(
                     target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
                 ).start()
                 stack.callback(server.shutdown)
-            proxy = Proxy(nginx, folder, **variables)
+            authority = None
+            if tls:
+                ensure_certificates(folder / "tls", NAMES)
+                files = TlsFiles.under(folder / "tls")
+                authority = files.authority
+                shown = {"tls_certificate": files.certificate, "tls_certificate_key": files.key}
+                variables = shown | variables
+            proxy = Proxy(nginx, folder, authority, **variables)
+            proxy.reached = reached
             stack.callback(proxy.stop)
             return proxy
 
@@ -209,6 +238,23 @@ def start_proxy(nginx: Server) -> Iterator[Callable[..., Proxy]]:
 
 
 @pytest.fixture(scope="module")
+def secure(start_proxy: Callable[..., Proxy]) -> Proxy:
+    """The same under TLS."""
+    return start_proxy(
+        tls=True,
+        requests_burst=10_000,
+        uploads_burst=10_000,
+        caller_requests_burst=10_000,
+        caller_uploads_burst=10_000,
+    )
+
+
+@pytest.fixture(scope="module")
 def proxy(start_proxy: Callable[..., Proxy]) -> Proxy:
     """A proxy as the template makes it by default, but for limits no test should meet."""
-    return start_proxy(requests_burst=10_000, uploads_burst=10_000)
+    return start_proxy(
+        requests_burst=10_000,
+        uploads_burst=10_000,
+        caller_requests_burst=10_000,
+        caller_uploads_burst=10_000,
+    )

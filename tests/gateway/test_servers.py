@@ -1,5 +1,6 @@
 """The servers are found where they are, or the answer says what to install."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from gateway.servers import (
+    Server,
     ServerNotFound,
     find_nginx,
     find_redis,
     packaged_valkey,
+    takes_http2_in_listen,
     unpack_nginx,
 )
 
@@ -109,3 +112,20 @@ def test_nginx_is_unpacked_from_a_package_of_the_distribution(
     folder = tmp_path / "dist"
     assert unpack_nginx(folder).binary == folder / "root" / "usr" / "sbin" / "nginx"
     assert not (folder / "downloads").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "older"),
+    [
+        ("nginx version: nginx/1.22.1", True),
+        ("nginx version: nginx/1.25.0 (Ubuntu)", True),
+        ("nginx version: nginx/1.25.1", False),
+        ("nginx version: nginx/1.100.0", False),
+        ("something else", False),
+    ],
+)
+def test_the_version_says_how_http_2_is_switched_on(tmp_path: Path, said: str, older: bool) -> None:
+    binary = tmp_path / "nginx"
+    binary.write_text(f"#!/bin/sh\necho '{said}' >&2\n")
+    binary.chmod(0o755)
+    assert takes_http2_in_listen(Server(binary, dict(os.environ))) is older

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from pydantic import ValidationError
 
 from gateway.redis_users import passwords_in
 from gateway.settings import Settings, child_environment
@@ -112,6 +114,69 @@ def test_the_command_says_that_the_port_is_taken(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"Port {port} is taken by another program;")
     assert not (tmp_path / "redis").exists()
+
+
+def test_a_stack_under_tls_is_said_to_run_there(tmp_path: Path) -> None:
+    places = Places.under(tmp_path)
+    with sole_run(places, 8123, "https"):
+        refused = subprocess.run(
+            [sys.executable, "-m", "gateway.cli", "run", "--run-dir", tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert f"already runs from {tmp_path} on https://127.0.0.1:8123" in refused.stderr
+    assert (tmp_path / "lock").read_text().splitlines()[0] == "8123"
+
+
+def test_without_tls_no_certificate_is_made(tmp_path: Path) -> None:
+    settings = Settings(run_dir=tmp_path)
+    places = Places.under(tmp_path)
+    places.prepare()
+    processes(settings, places)
+    assert not (tmp_path / "tls").exists()
+    assert "ssl" not in (places.nginx / "nginx.conf").read_text().replace("$ssl_protocol", "")
+    assert settings.url == "http://127.0.0.1:8080"
+
+
+def test_tls_gets_a_certificate_for_every_name_that_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_TLS", "1")
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_HOST_NAMES", "reading-room.example.org, ward-3,")
+    settings = Settings(run_dir=tmp_path)
+    assert settings.url == "https://127.0.0.1:8080"
+    assert settings.names == ("127.0.0.1", "localhost", "reading-room.example.org", "ward-3")
+    places = Places.under(tmp_path)
+    places.prepare()
+    processes(settings, places)
+    shown = x509.load_pem_x509_certificate(places.tls.certificate.read_bytes())
+    alternatives = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {str(name.value) for name in alternatives} == set(settings.names)
+    configuration = (places.nginx / "nginx.conf").read_text()
+    assert "listen 127.0.0.1:8080 ssl" in configuration
+    assert '"ward-3" 1;' in configuration
+    # A browser would keep a long one for whatever else runs on localhost.
+    assert '"max-age=300"' in configuration
+
+
+@pytest.mark.parametrize("name", ["*", "*.example.org", "a b", 'x" 1; default', "[::1]"])
+def test_a_host_name_is_one_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_HOST_NAMES", name)
+    with pytest.raises(ValidationError, match="host_names"):
+        Settings()
+
+
+def test_the_limits_of_the_settings_reach_the_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_CONNECTIONS", "7")
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_HEADER_SECONDS", "3")
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_BODY_SECONDS", "4")
+    monkeypatch.setenv("SIGHTLINE_GATEWAY_CALLER_UPLOADS_PER_SECOND", "5")
+    variables = nginx_variables(Settings(run_dir=tmp_path), Places.under(tmp_path))
+    assert (variables.connections, variables.header_timeout, variables.body_timeout) == (7, 3, 4)
+    assert variables.caller_uploads_per_second == 5
 
 
 def test_render_nginx_prints_what_the_stack_would_use(tmp_path: Path) -> None:

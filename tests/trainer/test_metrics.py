@@ -11,10 +11,12 @@ from trainer.metrics import (
     Scores,
     baseline,
     bootstrap_weights,
+    chance_ece,
     confusion,
     figures,
     per_class,
 )
+from trainer.metrics.curves import Bins
 
 
 def binary(count: int, seed: int = 0, threshold: float = 0.5, digits: int = 2) -> Scores:
@@ -92,6 +94,24 @@ def test_calibration_error_is_right_where_it_is_known() -> None:
     sure = np.tile([0.1, 0.9], (10, 1))
     scores = Scores(("n", "p"), labels, sure, np.arange(10), "p", 0.5)
     assert figures(scores, draws=5)["ece"].value == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("count", [60, 600])
+def test_the_calibration_error_of_chance_is_what_calibrated_answers_show(count: int) -> None:
+    random = np.random.default_rng(count)
+    first = random.uniform(0, 1, count)
+    probabilities = np.stack([first, 1 - first], axis=1)
+    expected = chance_ece(probabilities)
+    found = []
+    for _ in range(200):
+        labels = (random.uniform(0, 1, count) > first).astype(np.int64)
+        found.append(float(Bins(probabilities, labels).ece(np.ones((1, count)))[0]))
+    assert expected.value == pytest.approx(np.mean(found), rel=0.1)
+    assert expected.low is not None
+    assert expected.high is not None
+    inside = np.mean([expected.low <= one <= expected.high for one in found])
+    assert inside == pytest.approx(0.95, abs=0.05)
+    assert chance_ece(np.array([[1.0, 0.0]] * 9)).value == 0.0
 
 
 def test_the_interval_of_a_share_is_the_binomial_one() -> None:

@@ -1,4 +1,4 @@
-"""What ships and how it is made: the list is whole, and two artifacts are made again, in small."""
+"""What ships and how it is made: the list is whole, and one artifact is made, in small."""
 
 from pathlib import Path
 
@@ -9,12 +9,15 @@ from typer.testing import CliRunner
 
 from diagnosis.artifacts import Registry
 from diagnosis.catalogue import catalogue
+from tests.fixtures.artifacts import variant
 from tests.trainer.conftest import MakeImages, train_eagerly
 from trainer.cli import app
 from trainer.recipes import load
 from trainer.run import Watch
 from trainer.settings import PROJECT, Settings
 from trainer.shipping import FACTS, Shipped, beside, compare, home, make, shipped
+
+DISEASE = "chest_xray_pneumonia"
 
 pytestmark = [
     pytest.mark.xdist_group("trainer-shipping"),
@@ -35,12 +38,12 @@ def test_the_shipped_artifacts_are_small_enough_to_be_tracked() -> None:
     assert sum(path.stat().st_size for path in files) <= 20_000_000
 
 
-def test_artifacts_are_made_again_and_compared(
-    make_images: MakeImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_artifact_is_made_and_compared_with_what_ships(
+    make_images: MakeImages, tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A compact one, and one for the bundle from a self-supervised start on the same images."""
+    """The hardest kind: from a self-supervised start on the same images, for the bundle."""
     train_eagerly(monkeypatch)
-    data, out = tmp_path / "data", tmp_path / "out"
+    data, out, models = tmp_path / "data", tmp_path / "out", tmp_path / "models"
     counts = {"train/NORMAL": 24, "train/PNEUMONIA": 24, "val/NORMAL": 16, "val/PNEUMONIA": 16}
     make_images(data / "films", counts)
     random = np.random.default_rng(1)
@@ -48,29 +51,33 @@ def test_artifacts_are_made_again_and_compared(
     for number in range(20):
         pixels = random.integers(0, 256, (28, 28, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(data / f"photographs/{number}.png")
-    # What this run makes is what ships.
-    settings = Settings(models_dir=out / "registry", cache_dir=tmp_path / "cache")
+    variant(tiny_artifact, models / DISEASE / "1", version="1")
+    settings = Settings(models_dir=models, cache_dir=tmp_path / "cache")
     said: list[str] = []
     watch = Watch(log=said.append)
-    compact = Shipped(
-        disease="chest_xray_pneumonia", data="films", about="kermany_2018.toml", recipe="cnn5"
+    one = Shipped(
+        disease=DISEASE,
+        data="films",
+        about="kermany_2018.toml",
+        recipe="cnn5",
+        bundled=True,
+        pretraining=3,
     )
-    card = make(compact, data, out, settings, watch, laptop=True)
+    card = make(one, data, out, settings, watch, laptop=True)
+    assert any("linear probe" in sentence for sentence in said)
+    assert (out / f"{DISEASE}-cnn5.start.h5").is_file()
+    assert card.version == "2"
     assert card.half_precision_storage is not None
     assert card.gate is not None
-    assert make(compact, data, out, settings, watch, laptop=True).created_at == card.created_at
-    rows = {row.figure: row for row in compare(card, out / "registry")}
+    assert make(one, data, out, settings, watch, laptop=True).created_at == card.created_at
+    assert home(one, out).versions(DISEASE) == ("2",)
+    assert Registry(out / "registry").versions(DISEASE) == ()
+
+    rows = {row.figure: row for row in compare(card, out / "bundle")}
     assert set(rows) == {"auc", "balanced_accuracy", "accuracy", "ece"}
     assert rows["auc"].made is not None
     assert rows["auc"].made == rows["auc"].shipped
-
-    large = compact.model_copy(update={"bundled": True, "pretraining": 3})
-    assert make(large, data, out, settings, watch, laptop=True).version == "2"
-    assert any("linear probe" in sentence for sentence in said)
-    assert home(compact, out).versions(compact.disease) == ("1",)
-    assert home(large, out).versions(compact.disease) == ("2",)
-    assert (out / "chest_xray_pneumonia-cnn5.start.h5").is_file()
-    found = beside(large, data, out, settings, watch)
+    found = beside(one, data, out, settings, watch)
     assert found is not None
     assert found.images == 32
     assert (found.a.card.version, found.b.card.version) == ("1", "2")

@@ -93,6 +93,12 @@ def _figures(result: dict[str, Any], screen: Console) -> None:
                 number(result["baseline_majority"].get(name)),
             )
     screen.print(table)
+    chance = result["chance_ece"]
+    screen.print(
+        f"ece: a calibrated model would show {number(chance['value'])} "
+        f"({number(chance['low'])}-{number(chance['high'])}) on these images by chance.",
+        highlight=False,
+    )
     at = result["at_specificity_88"]
     if at:
         screen.print(

@@ -6,7 +6,7 @@ a thousand draws are a matrix product; nothing is sorted twice.
 
 from trainer.metrics.bootstrap import DRAWS, SEED, Figure, bootstrap_weights
 from trainer.metrics.coverage import Coverage, coverage
-from trainer.metrics.curves import ECE_BINS, threshold_at
+from trainer.metrics.curves import ECE_BINS, chance_ece, threshold_at
 from trainer.metrics.points import PREVALENCES, at_points
 from trainer.metrics.rates import (
     baseline,
@@ -33,6 +33,7 @@ __all__ = [
     "at_points",
     "baseline",
     "bootstrap_weights",
+    "chance_ece",
     "class_figures",
     "confusion",
     "coverage",

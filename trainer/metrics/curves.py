@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.metrics.bootstrap import ratio
+from trainer.metrics.bootstrap import DRAWS, SEED, Figure, ratio
 from trainer.metrics.scores import Floats, Scores
 
 ECE_BINS = 15
@@ -102,6 +102,24 @@ class Bins:
     def ece(self, weights: Floats) -> Floats:
         """The mean distance between confidence and share right, weighted by the bins' sizes."""
         return ratio(np.abs(weights @ self._gaps).sum(axis=1), weights.sum(axis=1))
+
+
+def chance_ece(probabilities: Floats) -> Figure:
+    """The calibration error that a perfectly calibrated model would show with these probabilities.
+
+    On few images it is far from 0: a measured error within this range says nothing against a
+    model. The mean of `DRAWS` draws, in each of which an image is right with the probability of
+    its most probable class, and the middle 95 % of them.
+    """
+    confidence = probabilities.max(axis=1)
+    place = bin_of(confidence)
+    right = np.random.default_rng(SEED).random((DRAWS, len(confidence))) < confidence
+    gaps = np.stack(
+        [(right - confidence)[:, place == one].sum(axis=1) for one in range(ECE_BINS)], axis=1
+    )
+    errors = np.abs(gaps).sum(axis=1) / len(confidence)
+    low, high = np.quantile(errors, (0.025, 0.975))
+    return Figure(float(errors.mean()), float(low), float(high))
 
 
 def bin_of(probability: Floats) -> NDArray[np.int64]:
