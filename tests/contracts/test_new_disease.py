@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from diagnosis.contracts import DiseaseView, Prediction
+from diagnosis.identity import Role
 from tests.fixtures.artifacts import rename_classes, variant
+from tests.fixtures.identity import PUBLIC_KEY_FILE, Acting
 from tests.fixtures.live_service import DISEASE, Live, Start
 from tests.fixtures.stack import need_pages
 from tests.inference_service.pictures import BRIGHT, DARK
@@ -62,11 +64,16 @@ async def house(start: Start, artifacts: Path, tmp_path: Path) -> AsyncIterator[
     variant(artifacts / DISEASE / "1", shipped / NEW / "1", disease=NEW)
     rename_classes(shipped / NEW / "1", {"normal": "intact", "pneumonia": "fractured"})
     live = await start(catalogue_dir=catalogue, models_dir=shipped)
-    pages = create_app(
-        Settings(api_url="http://inference"), transport=httpx.ASGITransport(live.app)
+    settings = Settings(
+        api_url="http://inference",
+        identity_key_file=PUBLIC_KEY_FILE,
+        identity_socket=tmp_path / "identity.sock",
     )
+    pages = create_app(settings, transport=httpx.ASGITransport(live.app))
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(pages), base_url="http://sightline.test"
+        transport=httpx.ASGITransport(pages),
+        base_url="http://sightline.test",
+        auth=Acting(Role.CLINICIAN),
     ) as client:
         yield House(live, client)
 

@@ -30,10 +30,13 @@ from rich.table import Table
 from diagnosis.artifacts import open_artifact
 from diagnosis.catalogue import catalogue
 from diagnosis.gate import look
+from diagnosis.identity import Role
 from diagnosis.images import read_image
+from diagnosis.keys import read_private_key
 from inference_service.engines.openvino_engine import OpenVinoEngine
 from inference_service.settings import usable_cores
 from tests.fixtures.decoders import shared
+from tests.fixtures.identity import Acting
 from tests.fixtures.stack import DISEASE, Stack, models_with_a_live_one
 
 READINGS = 60
@@ -136,7 +139,14 @@ def main() -> None:
     try:
         socket = httpx.HTTPTransport(uds=str(stack.places.inference_socket))
         with (
-            httpx.Client(transport=socket, base_url="http://inference", timeout=60) as direct,
+            httpx.Client(
+                transport=socket,
+                base_url="http://inference",
+                auth=Acting(
+                    Role.CLINICIAN, via="key", key=read_private_key(stack.places.identity_key)
+                ),
+                timeout=60,
+            ) as direct,
             stack.client() as public,
         ):
             for width, height in SIZES:

@@ -18,7 +18,7 @@ from tests.fixtures.identity import CSRF, PUBLIC_KEY_FILE, Door, somebody
 from tests.fixtures.serving import served
 from tests.web_ui.stand_in import StandIn
 from tests.web_ui.stand_in_catalogue import BRIGHT, DARK, MIDDLE, coloured_picture
-from tests.web_ui.stand_in_gateway import COOKIE, StandInGateway, record
+from tests.web_ui.stand_in_gateway import COOKIE, KEY_TEXT, StandInGateway, record
 from web_ui.app import create_app
 from web_ui.settings import Settings
 
@@ -171,6 +171,50 @@ def test_axe_finds_nothing_on_any_page_in_either_theme(
         if whole.violations_count or colours.violations_count:
             found[name] = whole.generate_report() + colours.generate_report()
     assert found == {}
+
+
+def test_axe_finds_nothing_on_pages_that_a_form_leads_to(chromium: Browser, site: Site) -> None:
+    """A key that is shown once, a link, a secret for a device, and the code of one."""
+
+    def make_a_key(page: Page) -> None:
+        page.get_by_label("What it is for").fill("nightly")
+        page.get_by_label("clinician").check()
+        page.get_by_role("button", name="Make a key").click()
+        page.get_by_text(KEY_TEXT).wait_for()
+
+    def invite(page: Page) -> None:
+        page.locator("summary").first.click()
+        page.get_by_role("button", name="New link").first.click()
+        page.get_by_role("heading", name="A link for").wait_for()
+
+    def set_up_codes(page: Page) -> None:
+        page.get_by_role("button", name="Set up codes").click()
+        page.get_by_role("img", name="QR code").wait_for()
+
+    def ask_for_a_code(page: Page) -> None:
+        for kept in ("enrol", "code"):
+            page.context.add_cookies([{"name": COOKIE, "value": kept, "url": site.address}])
+            page.goto("/sign-in/code")
+            assert Axe().run(page).violations_count == 0
+
+    steps = {
+        "/account": (make_a_key, set_up_codes),
+        "/users": (invite,),
+        "/about": (ask_for_a_code,),
+    }
+    for path, several in steps.items():
+        for step in several:
+            with opened(chromium, site, path, viewport=NARROWEST) as page:
+                step(page)
+                found = Axe().run(page)
+                assert found.violations_count == 0, found.generate_report()
+                page.emulate_media(color_scheme="dark")
+                colours = Axe().run(page, options={"runOnly": ["color-contrast"]})
+                assert colours.violations_count == 0, colours.generate_report()
+                beyond = (
+                    "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                )
+                assert page.evaluate(beyond) <= 0
 
 
 def test_every_page_fits_320_pixels_and_its_targets_a_finger(
