@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gateway.chain import Record, files_of, lines_backwards, read_record
+from gateway.chain import Record, canonical, files_of, lines_backwards, read_record
 
 #: How much later than its event a record may have been written and still be looked for: an
 #: event waits in the stream while the chainer is away, never in the other direction.
@@ -26,6 +26,13 @@ class Query:
     """The first moment; with its zone."""
     until: datetime | None = None
     """The first moment after the last."""
+
+    def marks(self) -> tuple[bytes, ...]:
+        """What every line that fits has in it; far quicker to look for than to read the line."""
+        wanted = {"actor": self.actor, "action": self.action, "object": self.object}
+        return tuple(
+            canonical({name: value})[1:-1] for name, value in wanted.items() if value is not None
+        )
 
     def fits(self, record: Record) -> bool:
         """Whether a record is one of those. One without an event fits only where any would."""
@@ -68,10 +75,13 @@ def search(
 
 def newest_first(folder: Path, query: Query, *, before: int | None = None) -> Iterator[Record]:
     """The records that fit, last first. A damaged line is left out: `verify` tells of it."""
+    marks = query.marks()
     for path in reversed(files_of(folder)):
         if query.since is not None and _end_of(path) + _CLOCKS_APART < query.since:
             return
         for line in lines_backwards(path):
+            if not all(mark in line for mark in marks):
+                continue
             record = read_record(line)
             if (
                 record is not None

@@ -112,7 +112,13 @@ def test_with_tls_it_says_what_to_trust(run_with_tls: Run) -> None:
     assert f"READY: open {url.rstrip('/')} " in said
     assert f"--cacert {authority} {url}" in said
     trust = ssl.create_default_context(cafile=authority)
-    assert httpx.get(url, verify=trust, trust_env=False).status_code == 200
+    assert httpx.get(url, verify=trust, trust_env=False).status_code == 303
+    token = run.await_saying(rf"https://127\.0\.0\.1:{run.port}/welcome/(\S+)")
+    body = {"password": "a quiet meadow at noon"}
+    begun = httpx.post(f"{url}auth/welcome/{token}", json=body, verify=trust, trust_env=False)
+    assert begun.headers["set-cookie"].startswith("__Host-sightline_session=")
+    assert "; Secure" in begun.headers["set-cookie"]
+    assert run.command_line("create-user", "eve", "--role", "ops").startswith(f"{url}welcome/")
     for name in ("127.0.0.1", "localhost"):
         in_the_clear = httpx.get(f"http://{name}:{run.port}/history?x=y", trust_env=False)
         assert in_the_clear.status_code == 308

@@ -31,7 +31,7 @@ from tests.fixtures.predictions import make_prediction
 from tests.fixtures.redis import RedisServer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
-BEGIN, END = "<!-- redis users: begin -->", "<!-- redis users: end -->"
+BEGIN, END = "<!-- begin redis-users -->", "<!-- end redis-users -->"
 
 #: One key of each kind that there is, and one that is nobody's.
 KEYS = {
