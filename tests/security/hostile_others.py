@@ -61,14 +61,21 @@ def file_program(rng: random.Random) -> bytes:
     return start + rng.randbytes(rng.randint(100, 4000))
 
 
+def member(name: str) -> zipfile.ZipInfo:
+    """A member of an archive that does not say when it was made."""
+    info = zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
 def file_zip_bomb(rng: random.Random) -> bytes:
     inner = BytesIO()
     with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("image.dcm", bytes(rng.randint(1, 4) * 2**20))
+        archive.writestr(member("image.dcm"), bytes(rng.randint(1, 4) * 2**20))
     outer = BytesIO()
     with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(rng.randint(2, 20)):
-            archive.writestr(f"{number}.zip", inner.getvalue())
+            archive.writestr(member(f"{number}.zip"), inner.getvalue())
     return outer.getvalue()
 
 
@@ -141,7 +148,7 @@ def file_gif_and_script(rng: random.Random) -> bytes:
 def file_zip_and_png(rng: random.Random) -> bytes:
     target = BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
-        archive.writestr("image.png", good_png(rng))
+        archive.writestr(member("image.png"), good_png(rng))
     return target.getvalue() + good_png(rng)
 
 
@@ -182,4 +189,4 @@ def file_of_a_spoilt_start(rng: random.Random) -> bytes:
 
 
 def file_compressed_image(rng: random.Random) -> bytes:
-    return rng.choice((gzip.compress, zlib.compress))(good_png(rng))
+    return rng.choice((lambda data: gzip.compress(data, mtime=0), zlib.compress))(good_png(rng))
