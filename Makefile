@@ -31,7 +31,7 @@ DIST := web_ui/static/dist
 PROVIDER := tests/gateway/oidc
 ASSET_SOURCES := $(shell find $(ASSETS) -name node_modules -prune -o -type f -print)
 ERROR_PAGE_SOURCES := $(shell find web_ui/templates -type f -print) $(wildcard web_ui/*.py) \
-	diagnosis/errors.py
+	$(wildcard diagnosis/errors/*.py)
 
 help: ## List these verbs
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) \

@@ -1,0 +1,167 @@
+"""Everything that can be refused or go wrong, and who is told what.
+
+SightlineError
+├── InputRefused                      the caller can mend it (4xx)
+│   ├── ImageRefused                  one class a reason, see below
+│   │   ├── EmptyFile                 empty-file
+│   │   ├── FileTooLarge              file-too-large
+│   │   ├── TooManyPixels             too-many-pixels
+│   │   ├── ImageTooSmall             image-too-small
+│   │   ├── NotAnImage                not-an-image
+│   │   ├── UnsupportedFormat         unsupported-format
+│   │   ├── UnsupportedPixels         unsupported-pixels
+│   │   ├── DamagedImage              damaged-image
+│   │   ├── DecompressionBomb         decompression-bomb
+│   │   ├── MultiFrameImage           multi-frame-image
+│   │   ├── DicomWithoutImage         dicom-without-image
+│   │   ├── UnsupportedDicom          unsupported-dicom
+│   │   ├── ImageTooCostly            image-too-costly (memory or time beyond the limit)
+│   │   └── ReaderEnded               reader-ended (the process that read it crashed)
+│   ├── InvalidRequest                invalid-request (a field missing or out of range)
+│   │   └── MissingImage              missing-image
+│   ├── UnknownDisease                unknown-disease
+│   ├── UnknownPrediction             unknown-prediction
+│   ├── UnknownVersion                unknown-version (of a disease's model)
+│   ├── NoHeatmap                     no-heatmap (of this reading, or of this class)
+│   ├── VersionGone                   version-gone (the artifact that answered is not there)
+│   ├── NotSignedIn                   not-signed-in (401: nobody is asking)
+│   ├── Forbidden                     forbidden (403: another role is needed)
+│   ├── ReauthenticationNeeded        reauthentication-needed (403: the password once more)
+│   ├── ForgedRequest                 forged-request (403: not sent from one of our pages)
+│   ├── NoSuchResource                not-found
+│   └── MethodNotAllowed              method-not-allowed
+├── ModelUnavailable                  no-live-model (409: somebody has to act)
+│   └── ModelRefused                  model-refused
+├── TemporarilyUnavailable            try again later (503 with Retry-After)
+│   ├── StoreUnavailable              store-unavailable
+│   ├── AuditUnavailable              audit-unavailable (cannot be written down, so not done)
+│   ├── ServiceUnavailable            service-unavailable
+│   └── Overloaded                    overloaded
+├── ArtifactRefused                   must not reach Keras; for engineers, not for a page
+│   ├── DigestMismatch                digest-mismatch
+│   ├── CardRefused                   card-refused
+│   ├── ArchiveRefused                archive-refused
+│   ├── ConfigRefused                 config-refused
+│   ├── WeightsRefused                weights-refused
+│   ├── SignatureRefused              signature-refused (a key is asked for)
+│   └── FormatRefused                 format-refused (.h5, SavedModel, pickle)
+├── RegistryError                     registry-error
+│   ├── NoEarlierVersion              no-earlier-version (nothing to roll back to)
+│   └── PromotionRefused              promotion-refused (sensitivity would be lower)
+└── KeyRefused                        key-refused
+
+`detail` is a sentence for the person who sent the request: it never carries a file name, a path,
+a header or a pixel of the patient's. `cause` is for an engineer's log and is never sent.
+"""
+
+from diagnosis.errors.artifacts import (
+    ArchiveRefused,
+    ArtifactRefused,
+    CardRefused,
+    ConfigRefused,
+    DigestMismatch,
+    FormatRefused,
+    KeyRefused,
+    NoEarlierVersion,
+    PromotionRefused,
+    RegistryError,
+    SignatureRefused,
+    WeightsRefused,
+)
+from diagnosis.errors.base import (
+    InputRefused,
+    SightlineError,
+)
+from diagnosis.errors.images import (
+    DamagedImage,
+    DecompressionBomb,
+    DicomWithoutImage,
+    EmptyFile,
+    FileTooLarge,
+    ImageRefused,
+    ImageTooCostly,
+    ImageTooSmall,
+    MultiFrameImage,
+    NotAnImage,
+    ReaderEnded,
+    TooManyPixels,
+    UnsupportedDicom,
+    UnsupportedFormat,
+    UnsupportedPixels,
+)
+from diagnosis.errors.requests import (
+    Forbidden,
+    ForgedRequest,
+    InvalidRequest,
+    MethodNotAllowed,
+    MissingImage,
+    NoHeatmap,
+    NoSuchResource,
+    NotSignedIn,
+    ReauthenticationNeeded,
+    UnknownDisease,
+    UnknownPrediction,
+    UnknownVersion,
+    VersionGone,
+)
+from diagnosis.errors.services import (
+    AuditUnavailable,
+    ModelRefused,
+    ModelUnavailable,
+    Overloaded,
+    ServiceUnavailable,
+    StoreUnavailable,
+    TemporarilyUnavailable,
+)
+
+__all__ = [
+    "ArchiveRefused",
+    "ArtifactRefused",
+    "AuditUnavailable",
+    "CardRefused",
+    "ConfigRefused",
+    "DamagedImage",
+    "DecompressionBomb",
+    "DicomWithoutImage",
+    "DigestMismatch",
+    "EmptyFile",
+    "FileTooLarge",
+    "Forbidden",
+    "ForgedRequest",
+    "FormatRefused",
+    "ImageRefused",
+    "ImageTooCostly",
+    "ImageTooSmall",
+    "InputRefused",
+    "InvalidRequest",
+    "KeyRefused",
+    "MethodNotAllowed",
+    "MissingImage",
+    "ModelRefused",
+    "ModelUnavailable",
+    "MultiFrameImage",
+    "NoEarlierVersion",
+    "NoHeatmap",
+    "NoSuchResource",
+    "NotAnImage",
+    "NotSignedIn",
+    "Overloaded",
+    "PromotionRefused",
+    "ReaderEnded",
+    "ReauthenticationNeeded",
+    "RegistryError",
+    "ServiceUnavailable",
+    "SightlineError",
+    "SignatureRefused",
+    "StoreUnavailable",
+    "TemporarilyUnavailable",
+    "TooManyPixels",
+    "UnknownDisease",
+    "UnknownPrediction",
+    "UnknownVersion",
+    "UnsupportedDicom",
+    "UnsupportedFormat",
+    "UnsupportedPixels",
+    "VersionGone",
+    "WeightsRefused",
+]

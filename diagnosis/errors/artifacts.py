@@ -1,0 +1,98 @@
+"""Why an artifact, a key or a change of the registry is refused: for engineers."""
+
+from diagnosis.errors.base import SightlineError
+
+
+class ArtifactRefused(SightlineError):
+    """An artifact that must not reach Keras. `cause` names the rule that refused it."""
+
+    code = "artifact-refused"
+    title = "The artifact was refused"
+    default_detail = "The artifact did not pass its checks."
+    default_remedy = "Train and publish it again with the trainer."
+
+
+class DigestMismatch(ArtifactRefused):
+    """The bytes are not those that the card was written for."""
+
+    code = "digest-mismatch"
+    default_detail = "The artifact's bytes are not those its card was written for."
+
+
+class CardRefused(ArtifactRefused):
+    """`card.json` is missing, malformed or contradicts the catalogue."""
+
+    code = "card-refused"
+    default_detail = "The artifact's card is missing or not valid."
+
+
+class ArchiveRefused(ArtifactRefused):
+    """The `.keras` zip is not exactly the three members it may hold."""
+
+    code = "archive-refused"
+    default_detail = "The .keras archive holds something it must not."
+
+
+class ConfigRefused(ArtifactRefused):
+    """`config.json` names a class, a module or a string that is not allowed."""
+
+    code = "config-refused"
+    default_detail = "The model's configuration holds something that is not allowed."
+
+
+class WeightsRefused(ArtifactRefused):
+    """`model.weights.h5` holds a link, an odd type or more than its cap."""
+
+    code = "weights-refused"
+    default_detail = "The model's weights file holds something that is not allowed."
+
+
+class SignatureRefused(ArtifactRefused):
+    """A key is asked for, and the card is not signed by it."""
+
+    code = "signature-refused"
+    default_detail = "The artifact's card is not signed by the key that is asked for."
+    default_remedy = "Publish it again with the signing key, or set the key that signed it."
+
+
+class FormatRefused(ArtifactRefused):
+    """`.h5`, SavedModel, pickle: formats that can run code when they are opened."""
+
+    code = "format-refused"
+    default_detail = "Only .keras artifacts are read; this format can run code when opened."
+    default_remedy = "Load it where you trust it and save it with model.save('model.keras')."
+
+
+class RegistryError(SightlineError):
+    """The registry cannot do what was asked (an unknown version, a half-made folder)."""
+
+    code = "registry-error"
+    title = "The registry cannot do this"
+    default_remedy = "`trainer list` shows what the registry holds."
+
+
+class KeyRefused(SightlineError):
+    """A file that should hold a key does not, or not only its owner may read it."""
+
+    code = "key-refused"
+    title = "The key cannot be used"
+    default_detail = "The file of the key cannot be used."
+    default_remedy = "`trainer make-key` makes a private key and prints the public one."
+
+
+class NoEarlierVersion(RegistryError):
+    """No other version was live before, so there is nothing to return to."""
+
+    code = "no-earlier-version"
+    status = 409
+    title = "There is nothing to roll back to"
+    default_detail = "No earlier version of this disease was live."
+
+
+class PromotionRefused(RegistryError):
+    """The version would catch fewer of the ill than the one that is live."""
+
+    code = "promotion-refused"
+    status = 409
+    title = "The version would lower sensitivity"
+    default_remedy = "Who accepts that says so: --acknowledge-lower-sensitivity NAME."
