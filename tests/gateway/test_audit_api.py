@@ -12,7 +12,6 @@ from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse
 
 from diagnosis.audit import Action, AuditOutcome, MemoryAudit, Received
-from diagnosis.contracts import new_prediction_id
 from diagnosis.errors import SightlineError
 from diagnosis.identity import HEADER, Identity, Role, verify_identity
 from gateway.audit_api import AuditTrail, audit_router
@@ -24,7 +23,7 @@ from tests.fixtures.audit import make_event
 from tests.fixtures.identity import PRIVATE_KEY, Acting
 
 BEGIN = datetime(2026, 10, 29, 12, tzinfo=UTC)
-READING = str(new_prediction_id())
+READING = "01a215da-6a7d-7704-a32e-4e828855ed37"
 
 
 @pytest.fixture
