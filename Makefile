@@ -47,6 +47,7 @@ test: setup ## Run every test
 
 security: setup ## Run the security tests whole, of which `make test` runs a sample
 	$(BIN)/python -m pytest tests/security --whole $(PYTEST)
+	$(MAKE) no-egress audit-packages
 
 fuzz: setup ## Fuzz each reader of untrusted bytes for SECONDS seconds (60)
 	$(BIN)/python -W ignore -m tests.fuzz.run $(SECONDS)

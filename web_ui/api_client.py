@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from diagnosis import errors
 from diagnosis.contracts import (
     DiseaseList,
     DiseaseView,
@@ -91,7 +92,7 @@ def error_of(status: int, body: bytes, after: str = "") -> SightlineError:
     known = {
         kind.code: kind
         for kind in _errors_by_code()
-        if "code" in vars(kind) and kind.__module__ == SightlineError.__module__
+        if "code" in vars(kind) and kind.__module__.startswith(f"{errors.__name__}.")
     }
     kind = known.get(problem.code)
     if kind is None or kind.status != problem.status:

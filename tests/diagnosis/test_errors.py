@@ -22,7 +22,7 @@ def family(parent: type[SightlineError]) -> list[type[SightlineError]]:
     below = [
         one
         for child in parent.__subclasses__()
-        if child.__module__ == errors.__name__
+        if child.__module__.startswith(f"{errors.__name__}.")
         for one in family(child)
     ]
     return [parent, *below]

@@ -1,10 +1,14 @@
 """Names, record numbers and UIDs that stand for a patient's, and where each could come to light."""
 
 import io
+import os
+import shutil
+import subprocess
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -12,7 +16,10 @@ from PIL import Image, PngImagePlugin
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
+from gateway.servers import find_redis
 from tests.fixtures import images
 from tests.fixtures.stack import Stack
 
@@ -137,9 +144,34 @@ def kept_images(stack: Stack) -> list[Path]:
     ]
 
 
+@contextmanager
+def everything_in(stack: Stack) -> Iterator[Redis]:
+    """A Redis on a copy of the stack's data: no user may look at all of the stack's own.
+
+    Each write is in the file before it is answered, so that the copy is what Redis holds.
+    """
+    server = find_redis()
+    with tempfile.TemporaryDirectory() as name:
+        folder, path = Path(name), Path(name) / "redis.sock"
+        shutil.copytree(stack.places.redis / "appendonlydir", folder / "appendonlydir")
+        options = ("--port", "0", "--unixsocket", path, "--dir", folder, "--appendonly", "yes")
+        process = subprocess.Popen(
+            [server.binary, *options, "--save", ""],
+            env=dict(os.environ) | server.environment,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            patient = Retry(ConstantBackoff(0.1), 100)
+            with Redis(unix_socket_path=str(path), retry=patient) as client:
+                yield client
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
 def redis_values(stack: Stack) -> Iterator[bytes]:
     """Every key and every value, and what is compressed in it."""
-    with Redis(unix_socket_path=str(stack.places.redis_socket)) as client:
+    with everything_in(stack) as client:
         for key in client.scan_iter(count=1000):
             yield key
             kind = client.type(key)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from redis import Redis
 
+from gateway.stack import redis_url
 from tests.e2e.canaries import (
     CANARIES,
     dicom_film,
@@ -39,10 +40,10 @@ def test_what_came_to_light_would_be_found(stack: Stack) -> None:
     assert found(stack, []) == {f"access.log: {name}"}
     log.write_bytes(written)
 
-    with Redis(unix_socket_path=str(stack.places.redis_socket)) as client:
-        client.set("canary", zlib.compress(record.encode()))
+    with Redis.from_url(redis_url(stack.places, "inference")) as client:
+        client.setnx("results:canary", zlib.compress(record.encode()))
         assert found(stack, []) == {f"redis: {record}"}
-        client.delete("canary")
+        client.getdel("results:canary")
 
     words = PngImagePlugin.PngInfo()
     words.add_text("Comment", uid, zip=True)

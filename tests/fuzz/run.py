@@ -4,6 +4,7 @@ A file that makes a reader raise, crash, hang for 10 s or take 2 GB is written t
 Where atheris is not to be had, files are changed at random without looking at coverage.
 """
 
+import logging
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ FOUND = ROOT / "build" / "fuzz"
 
 def fuzz(name: str, seconds: int) -> None:
     """One target, in this process."""
+    # Decoders and HDF5 say much about broken files.
+    logging.disable(logging.CRITICAL)
     if find_spec("atheris") is None:
         without_coverage(name, seconds)
         return

@@ -204,7 +204,7 @@ def test_axe_finds_nothing_on_pages_that_a_form_leads_to(chromium: Browser, site
     }
     for path, several in steps.items():
         for step in several:
-            with opened(chromium, site, path, viewport=NARROWEST) as page:
+            with opened(chromium, site, path, viewport=NARROWEST, reduced_motion="reduce") as page:
                 step(page)
                 found = Axe().run(page)
                 assert found.violations_count == 0, found.generate_report()
