@@ -43,6 +43,11 @@ def with_store(url: str, work: Callable[[IdentityStore, AuditLog], Awaitable[T]]
     return asyncio.run(do())
 
 
+#: Whoever starts Sightline on a machine of their own can read an image at once, and see to models;
+#: on the page of users they take from themselves what others are to do.
+FIRST = (Role.ADMIN, Role.CLINICIAN, Role.ENGINEER)
+
+
 async def first_admin(
     store: IdentityStore, audit: AuditLog, *, clock: Callable[[], float] = time.time
 ) -> str | None:
@@ -57,8 +62,8 @@ async def first_admin(
     if not waiting:
         taken = await store.account_named(ADMIN)
         name = ADMIN if taken is None else f"{ADMIN}-{int(clock())}"
-        roles, shown = (Role.ADMIN,), "Administrator"
-        waiting = [await people.enter(store, clock, name=name, roles=roles, display_name=shown)]
+        shown = "Administrator"
+        waiting = [await people.enter(store, clock, name=name, roles=FIRST, display_name=shown)]
     await audit.add(by_command(Action.USER_CHANGE, waiting[0].id))
     return await people.invite(store, clock, waiting[0])
 

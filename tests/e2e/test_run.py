@@ -161,7 +161,7 @@ def test_the_first_admin_comes_in_by_a_link_and_lets_others_in(run: Run) -> None
         assert (refused.status_code, refused.json()["code"]) == (422, "password-refused")
         assert admin.post(f"/auth/welcome/{token}", json={"password": password}).status_code == 204
         me = admin.get("/auth/session").json()
-        assert me["roles"] == ["admin"]
+        assert me["roles"] == ["admin", "clinician", "engineer"]
         admin.headers.update({"Origin": address, "X-CSRF-Token": me["csrf"]})
         made = admin.post("/api/v1/users", json={"name": "ada", "roles": ["clinician"]}).json()
         link = admin.post(f"/api/v1/users/{made['id']}/invitation").json()["link"]
