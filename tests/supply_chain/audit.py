@@ -82,7 +82,7 @@ def audit(packages: Sequence[str], services: Sequence[Sequence[str]] = SERVICES)
         return int(bool(lines)), "\n".join([*lines, said])
     return 0, (
         f"No vulnerability service could be reached: NOT ONE of {len(packages)} packages was looked"
-        " up. Run this where one of pypi.org and osv.dev can be reached."
+        " up. Run this where that of PyPI or OSV can be reached."
     )
 
 
