@@ -5,8 +5,9 @@ import warnings
 
 import pytest
 
+from tests.fixtures.images import SECRET, encode, grey, jpeg_segment, with_segments
 from tests.fuzz.mutation import mutations
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import TARGETS, told
 
 #: Changed files of each target, so that all of them together take a few seconds.
 TRIES = {"weights": 20, "archive": 200, "dicom-jpeg-2000": 100, "card": 60, "graph": 60}
@@ -23,3 +24,11 @@ def test_a_reader_only_reads_or_refuses(name: str, pytestconfig: pytest.Config) 
         warnings.simplefilter("ignore")
         for data in itertools.islice(mutations(seeds, seed=4), len(seeds) + number):
             target.run(data)
+
+
+def test_text_that_stands_beside_the_pixels_is_seen_and_none_in_a_table() -> None:
+    """Found by fuzzing: a text was copied into a Huffman table, where it is no metadata."""
+    jpeg = encode(grey(32, 32), "JPEG")
+    for marker, seen in ((0xFE, True), (0xE1, True), (0xC4, False), (0xDB, False)):
+        with_text = with_segments(jpeg, jpeg_segment(marker, SECRET.encode()))
+        assert (SECRET.encode() in told(with_text)) == seen
