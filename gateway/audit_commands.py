@@ -13,6 +13,7 @@ from diagnosis.audit import connect_stream
 from diagnosis.contracts import now
 from diagnosis.errors import KeyRefused
 from diagnosis.keys import read_private_key, read_public_key
+from diagnosis.process import keep_memory
 from diagnosis.telemetry import configure_logging
 from gateway.audit_export import ExportFailed, Format, export
 from gateway.audit_search import Query
@@ -55,6 +56,7 @@ def chain(run_dir: RunDir = None) -> None:
         raise typer.Exit(1) from None
 
     configure_logging()
+    keep_memory()
 
     async def work() -> None:
         stopping = asyncio.Event()

@@ -12,6 +12,7 @@ from diagnosis.audit import AuditLog
 from diagnosis.errors import SightlineError
 from diagnosis.identity import Identity
 from diagnosis.keys import read_public_key
+from diagnosis.process import keep_memory
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
 from inference_service.access import TABLE
@@ -49,6 +50,7 @@ def create_app(
     if settings is None:
         settings = Settings()  # the environment has what has no default
         configure_logging(settings.log_level)
+        keep_memory()
     key = read_public_key(settings.identity_key_file)
     service = Service(settings, results, audit, nursery)
 

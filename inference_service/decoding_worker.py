@@ -29,6 +29,7 @@ from PIL import Image
 from diagnosis.errors import ImageRefused, ImageTooCostly
 from diagnosis.gate import look
 from diagnosis.images import read_image
+from diagnosis.process import keep_memory
 from inference_service.decoding_wire import (
     ANSWER,
     COMMAND,
@@ -52,6 +53,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """The nursery: start and end workers as the service says, until it hangs up."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    keep_memory()
     # What stops the service's group of processes must not take the workers of readings that the
     # service is still finishing. They all end when it hangs up, however that happens.
     for stop in (signal.SIGINT, signal.SIGTERM):

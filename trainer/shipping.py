@@ -65,7 +65,7 @@ class Compared:
 
 
 def shipped(only: Sequence[str] = (), path: Path = LIST) -> tuple[Shipped, ...]:
-    """The artifacts that ship, or some of them, by disease or by name.
+    """The artifacts that ship, or some of them, by name.
 
     Raises:
         TrainerRefused: there is none for one of them, or the list is not valid.
@@ -75,10 +75,10 @@ def shipped(only: Sequence[str] = (), path: Path = LIST) -> tuple[Shipped, ...]:
         found = tuple(Shipped.model_validate(row) for row in rows)
     except (KeyError, ValidationError, tomllib.TOMLDecodeError) as error:
         raise TrainerRefused(f"{path} is not a list of artifacts: {error}.") from error
-    missing = sorted(set(only) - {word for one in found for word in (one.disease, one.name)})
+    missing = sorted(set(only) - {one.name for one in found})
     if missing:
         raise TrainerRefused(f"No artifact of {', '.join(missing)} ships.")
-    return tuple(one for one in found if not only or {one.disease, one.name} & set(only))
+    return tuple(one for one in found if not only or one.name in only)
 
 
 def make(

@@ -16,6 +16,7 @@ from diagnosis.access import Access
 from diagnosis.asgi import HeadAsGet
 from diagnosis.errors import InvalidRequest, MethodNotAllowed, NoSuchResource, SightlineError
 from diagnosis.keys import read_public_key
+from diagnosis.process import keep_memory
 from diagnosis.telemetry import (
     AsgiApp,
     Message,
@@ -83,6 +84,7 @@ def create_app(
     if settings is None:
         settings = Settings()
         configure_logging(settings.log_level)
+        keep_memory()
     bundle = Bundle(settings.static_dir)
     metrics = Metrics("web_ui")
     key = read_public_key(settings.identity_key_file)

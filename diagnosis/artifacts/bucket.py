@@ -1,7 +1,8 @@
 """A registry in an S3 bucket, laid out as in a folder.
 
 A version's card is written last, so that a version is there whole or not at all; its first file is
-written only where no other writer's is, so that two publishers of one version do not mix. The
+written only where no other writer's is, so that two publishers of one version do not mix unless one
+of them takes longer than an hour (what is mixed does not fit its card, and is refused). The
 state is replaced only if it is still the one that was read.
 """
 
@@ -119,9 +120,10 @@ class Bucket:
             return False
         *first, card = sorted(files, key=lambda name: name == CARD_NAME)
         claim, *rest = first
-        if claim in there and self._age(base + claim) > ABANDONED_SECONDS:
-            self._delete(base, there)
-        if not self._write(base + claim, files[claim], IfNoneMatch="*"):
+        only = {"IfNoneMatch": "*"}
+        if claim in there and (abandoned := self._abandoned(base + claim)):
+            only = {"IfMatch": abandoned}
+        if not self._write(base + claim, files[claim], **only):
             if CARD_NAME in self._names(base):
                 return False
             raise RegistryError(
@@ -130,13 +132,15 @@ class Bucket:
                 remedy="Publish it again in an hour, or now under the next number.",
             )
         try:
+            self._delete(base, [name for name in there if name not in files])
             for name in rest:
                 self._write(base + name, files[name])
             return self._write(base + card, files[card], IfNoneMatch="*")
         except BaseException:
             # What cannot be deleted now is when it counts as abandoned.
+            # The card first: it may be there although its answer never came.
             with suppress(RegistryError):
-                self._delete(base, first)
+                self._delete(base, [card, *first])
             raise
 
     def state(self, disease: str) -> bytes | None:
@@ -218,16 +222,20 @@ class Bucket:
                 files[name] = answer["Body"].read()
         return files
 
-    def _age(self, name: str) -> float:
-        """Seconds since an object was written, by the bucket's own clock; 0 where it is gone."""
+    def _abandoned(self, name: str) -> str:
+        """The tag of an object that is too old to be somebody's at work, else an empty text.
+
+        By the bucket's own clock.
+        """
         with _asking():
             try:
                 answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
             except self._client.exceptions.ClientError as error:
                 if _code(error) in _MISSING:
-                    return 0.0
+                    return ""
                 raise
-        return float((_clock(answer) - answer["LastModified"]).total_seconds())
+        age = (_clock(answer) - answer["LastModified"]).total_seconds()
+        return str(answer["ETag"]) if age > ABANDONED_SECONDS else ""
 
     def _write(self, name: str, content: bytes, **only: str) -> bool:
         """Write an object; False where the condition does not hold."""

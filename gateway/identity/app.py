@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from diagnosis.asgi import HeadAsGet
 from diagnosis.audit import AuditLog
 from diagnosis.identity import Identity
+from diagnosis.process import keep_memory
 from diagnosis.telemetry import RequestTelemetry, configure_logging
 from gateway.audit_api import AuditTrail, audit_router
 from gateway.identity.callers import CallerDependency, admit
@@ -41,6 +42,7 @@ def create_app(
     if settings is None:
         settings = IdentitySettings()  # the environment has what has no default
         configure_logging(settings.log_level)
+        keep_memory()
     key = ensure_key(settings.key_file, settings.key_file.with_suffix(".pub"))
     service = make_service(settings, key, clock=clock, hasher=hasher, audit=audit)
 

@@ -23,7 +23,10 @@ def train_all(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", help="A disease, or DISEASE-RECIPE; may stand several times."),
+        typer.Option(
+            "--only",
+            help="DISEASE, or DISEASE-RECIPE for the bundle; may be repeated.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

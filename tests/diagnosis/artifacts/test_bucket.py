@@ -131,6 +131,24 @@ def test_a_publisher_that_fails_takes_its_objects_away(
     assert keys(bucket) == set()
 
 
+def test_a_card_whose_answer_never_came_does_not_stay_alone(
+    one: Registry, bucket: str, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage: Any = one._storage
+    write: Callable[..., bool] = storage._write
+
+    def times_out(name: str, content: bytes, **only: str) -> bool:
+        done = write(name, content, **only)
+        if name.endswith("card.json"):
+            raise RegistryError("The registry's bucket cannot be used.")
+        return done
+
+    monkeypatch.setattr(storage, "_write", times_out)
+    with pytest.raises(RegistryError, match="cannot be used"):
+        one.publish(tiny_artifact)
+    assert keys(bucket) == set()
+
+
 def test_of_several_publishers_of_one_version_one_wins(
     bucket: str, tiny_artifact: Path, tmp_path: Path
 ) -> None:
