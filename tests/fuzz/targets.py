@@ -48,9 +48,11 @@ def image(data: bytes) -> None:
 def told(clean: bytes) -> bytes:
     """What a cleaned image says beside its pixels.
 
-    Of a JPEG its application segments and comments: the fuzzer writes any text into its tables and
-    its scan, and there it is numbers that make pixels.
+    Of a JPEG its application segments and comments, of a WebP all chunks but those of pixels: the
+    fuzzer writes any text into tables and scans, and there it is numbers that make pixels.
     """
+    if clean.startswith(b"RIFF"):
+        return _beside_the_chunks_of_pixels(clean)
     if not clean.startswith(b"\xff\xd8"):
         return clean
     said, place = b"", 2
@@ -59,6 +61,16 @@ def told(clean: bytes) -> bytes:
         if 0xE0 <= clean[place + 1] <= 0xEF or clean[place + 1] == 0xFE:
             said += clean[place:end]
         place = end
+    return said
+
+
+def _beside_the_chunks_of_pixels(webp: bytes) -> bytes:
+    said, place = b"", 12
+    while place < len(webp):
+        end = place + 8 + int.from_bytes(webp[place + 4 : place + 8], "little")
+        if webp[place : place + 4] not in (b"VP8 ", b"VP8L", b"ALPH"):
+            said += webp[place:end]
+        place = end + end % 2
     return said
 
 

@@ -32,3 +32,7 @@ def test_text_that_stands_beside_the_pixels_is_seen_and_none_in_a_table() -> Non
     for marker, seen in ((0xFE, True), (0xE1, True), (0xC4, False), (0xDB, False)):
         with_text = with_segments(jpeg, jpeg_segment(marker, SECRET.encode()))
         assert (SECRET.encode() in told(with_text)) == seen
+    body = SECRET.encode().ljust(32, b"-")
+    for kind, seen in ((b"EXIF", True), (b"XYZW", True), (b"VP8 ", False), (b"ALPH", False)):
+        webp = b"RIFF\x00\x00\x00\x00WEBP" + kind + len(body).to_bytes(4, "little") + body
+        assert (SECRET.encode() in told(webp)) == seen
