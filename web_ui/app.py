@@ -43,6 +43,7 @@ from web_ui.api_client import ApiClient
 from web_ui.bundle import Bundle
 from web_ui.context import Context
 from web_ui.forms import refuse_foreign_posts
+from web_ui.languages import InLanguage
 from web_ui.rendering import Renderer
 from web_ui.security import HEADERS
 from web_ui.settings import Settings
@@ -136,6 +137,7 @@ def create_app(
     )
     app.add_middleware(RequestTelemetry, metrics=metrics)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(InLanguage)
     app.add_middleware(HeadAsGet)
     return app
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from diagnosis import WARNING
 from diagnosis.errors import SightlineError
-from web_ui import labels, views
+from web_ui import labels, languages, views
 from web_ui.bundle import Bundle
 from web_ui.caller import Caller
 from web_ui.forms import TOKEN_FIELD
@@ -30,11 +30,15 @@ def environment(bundle: Bundle) -> Environment:
     """The templates with everything they share."""
     templates = Environment(
         loader=PackageLoader("web_ui"),
+        extensions=["jinja2.ext.i18n"],
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # The extension's own methods of the environment are not known to type checkers.
+    install = templates.install_gettext_callables  # type: ignore[attr-defined]
+    install(languages._, languages.ngettext, newstyle=True)
     templates.filters.update(
         figure_name=labels.figure_name,
         interval_percent=views.interval_percent,
@@ -57,6 +61,7 @@ def environment(bundle: Bundle) -> Environment:
         signed_out=False,
         who=NOBODY,
         token_field=TOKEN_FIELD,
+        **languages.globals_of_templates(),
     )
     return templates
 
