@@ -77,6 +77,8 @@ class Identity(BaseModel):
     """Of a session only: the token that its state-changing requests must carry."""
     auth_time: Annotated[int, Field(ge=0)] | None = None
     """When the password was last given, in seconds since 1970; None for keys."""
+    read_first: bool = False
+    """Whether they prefer to give an opinion of an image before they see the model's answer."""
 
     @property
     def granted(self) -> frozenset[Role]:

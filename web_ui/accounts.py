@@ -38,6 +38,7 @@ class Session(Known):
     csrf: str
     totp: bool = False
     password: bool = True
+    read_first: bool = False
     next: Next = "done"
 
 
@@ -211,6 +212,11 @@ class GatewayClient:
     async def give_up_codes(self, caller: Caller, **given: str) -> None:
         """No codes any more."""
         await self._call(caller, "DELETE", "/auth/totp", given)
+
+    async def change_preferences(self, caller: Caller, *, read_first: bool) -> None:
+        """Whether one's own opinion comes before the model's answer, from the next request on."""
+        path = "/api/v1/account/preferences"
+        await self._call(caller, "PATCH", path, {"read_first": read_first})
 
     async def users(self, caller: Caller) -> tuple[User, ...]:
         """Every account, by name."""

@@ -30,6 +30,7 @@ TABLE: AccessTable = {
     ("DELETE", "/auth/totp"): EVERYBODY,
     ("POST", "/auth/password"): EVERYBODY,
     ("POST", "/auth/reauthenticate"): EVERYBODY,
+    ("PATCH", "/api/v1/account/preferences"): EVERYBODY,
     ("GET", "/api/v1/keys"): EVERYBODY,
     ("POST", "/api/v1/keys"): EVERYBODY,
     ("DELETE", "/api/v1/keys/{key_id}"): EVERYBODY,

@@ -15,7 +15,7 @@ from diagnosis.telemetry import RequestTelemetry, configure_logging
 from gateway.audit_api import AuditTrail, audit_router
 from gateway.identity.callers import CallerDependency, admit
 from gateway.identity.problems import install_handlers
-from gateway.identity.routes import check, codes, health, keys, oidc, sign_in, users
+from gateway.identity.routes import account, check, codes, health, keys, oidc, sign_in, users
 from gateway.identity.service import Clock, make_service
 from gateway.identity.signing import ensure_key
 from gateway.settings import IdentitySettings
@@ -64,7 +64,7 @@ def create_app(
         dependencies=[Depends(admit)],
     )
     app.state.service = service
-    for room in (sign_in, codes, oidc, users, keys, check, health):
+    for room in (sign_in, codes, oidc, account, users, keys, check, health):
         app.include_router(room.router)
     trail = AuditTrail(settings.audit_dir, key, service.audit)
     app.include_router(audit_router(trail, _identity))

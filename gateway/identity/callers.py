@@ -58,6 +58,7 @@ class Caller:
             via="session",
             csrf=session.csrf,
             auth_time=int(session.auth_time),
+            read_first=account.read_first,
         )
 
     def own_session(self) -> Session:

@@ -86,6 +86,8 @@ class Account(Record):
     """Who this is at the OIDC provider."""
     made_at: float
     signed_in_at: float | None = None
+    read_first: bool = False
+    """Whether they give an opinion of an image before they see the model's answer."""
 
     @property
     def can_sign_in(self) -> bool:

@@ -389,6 +389,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/auth/totp/confirm": {"code": "000000"},
     "/api/v1/keys": {"name": "x", "roles": ["ops"], "expires_at": "2027-02-01T00:00:00Z"},
     "/api/v1/users/{user_id}": {"unit": "surgery"},
+    "/api/v1/account/preferences": {"read_first": True},
 }
 
 

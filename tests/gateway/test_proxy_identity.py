@@ -44,7 +44,9 @@ def test_what_is_nearly_open_is_not(proxy: Proxy, path: str) -> None:
     assert proxy.client.get(path, headers=NOBODY).status_code == 303
 
 
-@pytest.mark.parametrize("path", ["/api/v1/keys", "/api/v1/keys/k_1", "/api/v1/users?x=1"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/keys", "/api/v1/keys/k_1", "/api/v1/users?x=1", "/api/v1/account/preferences"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 def test_accounts_and_keys_are_the_identity_services(proxy: Proxy, path: str, method: str) -> None:
     answer = proxy.client.request(method, path)

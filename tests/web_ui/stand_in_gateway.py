@@ -65,6 +65,7 @@ class StandInGateway:
     with_audit: bool = True
     totp: bool = False
     password: bool = True
+    read_first: bool = False
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -178,6 +179,7 @@ def _app(gateway: StandInGateway) -> FastAPI:
             "auth_time": 0,
             "totp": gateway.totp,
             "password": gateway.password,
+            "read_first": gateway.read_first,
             "next": "enrol" if kind == "enrol" else "done",
         }
 
@@ -226,6 +228,12 @@ def _app(gateway: StandInGateway) -> FastAPI:
         if (await request.json())["password"] != PASSWORD:
             raise SignInFailed
         gateway.totp = False
+
+    @app.patch("/api/v1/account/preferences")
+    async def prefer(request: Request) -> dict[str, bool]:
+        changing(request)
+        gateway.read_first = (await request.json()).get("read_first", gateway.read_first)
+        return {"read_first": gateway.read_first}
 
     @app.get("/api/v1/users")
     async def users() -> dict[str, Any]:

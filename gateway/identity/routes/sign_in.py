@@ -120,6 +120,7 @@ async def session(request: Request, service: ServiceDependency) -> SessionView:
         auth_time=int(one.auth_time),
         totp=account.totp is not None,
         password=account.password is not None,
+        read_first=account.read_first,
         next="enrol" if one.awaits else "done",
     )
 

@@ -76,6 +76,12 @@ class UserChange(Body):
     disabled: bool | None = None
 
 
+class PreferenceChange(Body):
+    """What somebody prefers from now on; what is left out stays."""
+
+    read_first: bool | None = None
+
+
 class NewKey(Body):
     """An API key to be made."""
 
@@ -108,7 +114,14 @@ class SessionView(Answer):
     auth_time: int
     totp: bool
     password: bool
+    read_first: bool
     next: Literal["done", "enrol"] = "done"
+
+
+class Preferences(Answer):
+    """What somebody prefers."""
+
+    read_first: bool
 
 
 class Invited(Answer):

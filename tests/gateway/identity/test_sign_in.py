@@ -29,6 +29,7 @@ async def test_name_and_password_let_in(door: Door) -> None:
         "auth_time": int(door.clock()),
         "totp": False,
         "password": True,
+        "read_first": False,
         "next": "done",
     }
     assert door.trail.said() == [("sign-in", "allowed")]
