@@ -7,6 +7,7 @@ from trainer.commands import (
     augmenting,
     data,
     evaluating,
+    exporting,
     gating,
     importing,
     registry,
@@ -48,6 +49,7 @@ app.command()(registry.rollback)
 app.command()(registry.retire)
 app.command(name="list")(registry.list_versions)
 app.command()(registry.diff)
+app.command()(exporting.export)
 
 if __name__ == "__main__":
     app()

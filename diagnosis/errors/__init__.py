@@ -45,6 +45,7 @@ SightlineError
 │   ├── WeightsRefused                weights-refused
 │   ├── SignatureRefused              signature-refused (a key is asked for)
 │   └── FormatRefused                 format-refused (.h5, SavedModel, pickle)
+├── NotPortable                       not-portable (409: an operation has no twin in ONNX)
 ├── RegistryError                     registry-error
 │   ├── NoEarlierVersion              no-earlier-version (nothing to roll back to)
 │   └── PromotionRefused              promotion-refused (sensitivity would be lower)
@@ -63,6 +64,7 @@ from diagnosis.errors.artifacts import (
     FormatRefused,
     KeyRefused,
     NoEarlierVersion,
+    NotPortable,
     PromotionRefused,
     RegistryError,
     SignatureRefused,
@@ -144,6 +146,7 @@ __all__ = [
     "NoHeatmap",
     "NoSuchResource",
     "NotAnImage",
+    "NotPortable",
     "NotSignedIn",
     "Overloaded",
     "PromotionRefused",

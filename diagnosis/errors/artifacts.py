@@ -63,6 +63,16 @@ class FormatRefused(ArtifactRefused):
     default_remedy = "Load it where you trust it and save it with model.save('model.keras')."
 
 
+class NotPortable(SightlineError):
+    """The network cannot be written as ONNX without changing what it answers."""
+
+    code = "not-portable"
+    status = 409
+    title = "This model cannot run on other devices"
+    default_detail = "This version of the model cannot be kept on a device."
+    default_remedy = "Read with it here, while there is a network."
+
+
 class RegistryError(SightlineError):
     """The registry cannot do what was asked (an unknown version, a half-made folder)."""
 
