@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test security fuzz check fix bench no-egress audit-packages sbom licences \
-	train-all assets lock clean
+	translations train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -69,6 +69,9 @@ bench: setup ## Measure how long a reading takes, and how many a second
 no-egress: setup ## Run end to end, publish included, where no packet can leave, and tell of each that tried
 	$(BIN)/python -m tests.e2e.no_egress $(BIN)/python -m pytest -q -p no:cacheprovider \
 		tests/e2e tests/trainer/test_publishing.py --ignore tests/e2e/test_no_egress.py
+
+translations: setup ## Bring the catalogues of the pages' languages up to their texts
+	$(BIN)/python -m tests.web_ui.catalogues
 
 audit-packages: setup ## Ask a vulnerability service about every package of the locks, where one can be reached
 	@$(BIN)/python -m tests.supply_chain.audit

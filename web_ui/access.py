@@ -15,6 +15,7 @@ TABLE: AccessTable = {
     ("GET", "/metrics"): OPEN,
     # The way in.
     ("GET", "/static/dist/{path:path}"): OPEN,
+    ("POST", "/language"): OPEN,
     ("GET", "/sign-in"): OPEN,
     ("POST", "/sign-in"): OPEN,
     ("GET", "/sign-in/code"): OPEN,

@@ -30,6 +30,7 @@ from diagnosis.telemetry import (
 from web_ui import (
     account,
     audit_trail,
+    choosing_language,
     examinations,
     operations,
     pages,
@@ -115,6 +116,7 @@ def create_app(
     routers = (
         operations.router,
         operations.static_router(settings.static_dir),
+        choosing_language.router,
         signing_in.router,
         pages.router,
         readings.router,

@@ -11,6 +11,7 @@ from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 
+from babel import Locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from starlette.requests import Request
 from diagnosis.telemetry import AsgiApp, Receive, Scope, Send
 
 #: The languages by code, each named in itself.
-LANGUAGES = {"en": "English"}
+LANGUAGES = {"en": "English", "es": "Español", "fr": "Français", "hi": "हिन्दी"}
 
 #: Which language a browser has chosen; it says nothing about a person.
 COOKIE = "sightline_language"
@@ -34,7 +35,11 @@ def language() -> str:
 
 
 def _(text: str) -> str:
-    """A text of a page in its reader's language."""
+    """A text of a page in its reader's language.
+
+    Templates have it as the filter `translated` for texts that stand elsewhere: names of the
+    catalogue, sentences of errors.
+    """
     return _catalogue(language()).gettext(text)
 
 
@@ -86,11 +91,16 @@ def _catalogue(code: str) -> NullTranslations:
         return NullTranslations()
     compiled = io.BytesIO()
     with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=code))
+        write_mo(compiled, read_po(file, locale=code, charset="utf-8"))
     compiled.seek(0)
     return GNUTranslations(compiled)
 
 
+def direction() -> str:
+    """Which way the language of the page is written: `ltr` or `rtl`."""
+    return Locale.parse(language()).text_direction
+
+
 def globals_of_templates() -> Mapping[str, object]:
     """What the templates need beside the i18n extension itself."""
-    return {"language": language, "languages": LANGUAGES}
+    return {"direction": direction, "language": language, "languages": LANGUAGES}

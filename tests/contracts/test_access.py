@@ -214,6 +214,7 @@ ADDRESS = {"uri": "otpauth://totp/x?secret=JBSWY3DPEHPK3PXP", "secret": "JBSWY3D
 
 #: What each form sends.
 FORMS: dict[str, dict[str, Any]] = {
+    "/language": {"language": "es"},
     "/sign-in": {"name": "ada", "password": "a long and good one"},
     "/sign-in/code": {"code": "123456"},
     "/welcome/{token}": {"new": "another good one", "again": "another good one"},

@@ -323,7 +323,7 @@ async def test_a_refusal_says_which_role_is_needed_and_who_one_is(
         answer = await client.get(path)
         assert answer.status_code == 403
         assert f"This needs the role {role}." in answer.text
-        assert "signed in as Olive, with the role ops" in answer.text
+        assert "signed in as Olive. Your roles: ops." in answer.text
     assert "clinician or engineer" in (await client.get("/diseases/mole")).text
     start = (await client.get("/")).text
     assert 'href="/diseases/' not in start

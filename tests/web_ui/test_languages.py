@@ -1,7 +1,9 @@
-"""The language that a page answers in."""
+"""The language that a page answers in, and the form that chooses it."""
 
+import httpx
 import pytest
 
+from web_ui import languages
 from web_ui.languages import COOKIE, LANGUAGES, preferred
 
 
@@ -9,11 +11,12 @@ from web_ui.languages import COOKIE, LANGUAGES, preferred
     ("cookie", "accepted", "expected"),
     [
         (None, "", "en"),
-        ("en", "xx", "en"),
-        ("xx", "en", "en"),
-        (None, "xx;q=0.9, en;q=0.1", "en"),
-        (None, "en-GB,en;q=0.5", "en"),
-        (None, ";;q=1,en;q=high,*", "en"),
+        ("fr", "es", "fr"),
+        ("xx", "es", "es"),
+        (None, "xx;q=0.9, hi;q=0.1", "hi"),
+        (None, "es;q=0.2,fr-CA;q=0.5", "fr"),
+        (None, "es;q=0", "en"),
+        (None, ";;q=1,es;q=high,*", "en"),
     ],
 )
 def test_the_browser_s_choice_goes_before_what_it_accepts(
@@ -22,6 +25,49 @@ def test_the_browser_s_choice_goes_before_what_it_accepts(
     assert preferred(cookie, accepted) == expected
 
 
-def test_each_language_names_itself() -> None:
-    assert LANGUAGES["en"] == "English"
-    assert COOKIE.isidentifier()
+async def test_a_page_says_its_language_and_a_choice_lasts(client: httpx.AsyncClient) -> None:
+    page = await client.get("/about", headers={"accept-language": "fr"})
+    assert '<html lang="fr" dir="ltr">' in page.text
+    chosen = await client.post(
+        "/language",
+        data={"language": "es"},
+        headers={"referer": "http://sightline.test/history?disease=x"},
+    )
+    assert (chosen.status_code, chosen.headers["location"]) == (303, "/history?disease=x")
+    assert chosen.cookies[COOKIE] == "es"
+    page = await client.get("/about", headers={"accept-language": "fr"})
+    assert '<html lang="es" dir="ltr">' in page.text
+
+
+@pytest.mark.parametrize(
+    ("referer", "expected"),
+    [
+        ("", "/"),
+        ("http://elsewhere.example/about", "/"),
+        ("http://sightline.test//elsewhere.example/", "/elsewhere.example/"),
+        ("http://sightline.test/\\\\elsewhere.example/", "/"),
+    ],
+)
+async def test_a_choice_leads_to_no_other_host(
+    client: httpx.AsyncClient, referer: str, expected: str
+) -> None:
+    answer = await client.post("/language", data={"language": "hi"}, headers={"referer": referer})
+    assert answer.headers["location"] == expected
+
+
+async def test_a_language_that_is_not_there_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/language", data={"language": "xx"})
+    assert answer.status_code == 422
+    assert COOKIE not in answer.cookies
+
+
+async def test_a_choice_from_another_site_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post(
+        "/language", data={"language": "es"}, headers={"origin": "http://elsewhere.example"}
+    )
+    assert answer.status_code == 403
+
+
+def test_each_language_is_named_in_itself() -> None:
+    assert set(LANGUAGES) == {"en", "es", "fr", "hi"}
+    assert languages.direction() == "ltr"

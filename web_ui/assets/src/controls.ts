@@ -35,8 +35,9 @@ export function themeButton(): void {
 
 /** Times are written in UTC by the server and shown in the reader's zone. */
 export function localTimes(within: ParentNode): void {
+  const language = document.documentElement.lang;
   // The day before the month, as the server writes it.
-  const format = new Intl.DateTimeFormat("en-GB", {
+  const format = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, {
     day: "numeric",
     month: "short",
     year: "numeric",

@@ -1,0 +1,155 @@
+"""The texts of the pages, taken from where they are used, and the catalogues brought up to them.
+
+`make translations` runs this: new texts are added to each catalogue without a translation, texts
+that are used no more are dropped, and nothing is guessed.
+"""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages import Catalog
+from babel.messages.pofile import read_po, write_po
+from jinja2.ext import babel_extract
+
+from diagnosis import WARNING
+from web_ui.languages import LANGUAGES
+
+ROOT = Path(__file__).parents[2]
+LOCALES = ROOT / "web_ui" / "locales"
+TRANSLATED = tuple(code for code in LANGUAGES if code != "en")
+
+_JINJA = {"extensions": "jinja2.ext.i18n", "trimmed": "false", "silent": "false"}
+_JINJA |= {"trim_blocks": "true", "lstrip_blocks": "true", "newstyle_gettext": "true"}
+_SHOWN = ("title", "default_detail", "default_remedy", "detail", "remedy")
+#: Words of a closed set that pages show; they stand in the code as values.
+_WORDS = ("clinician", "engineer", "ops", "auditor", "admin")
+
+
+def texts() -> Catalog:
+    """Every text of the pages, with the file that it stands in and no line."""
+    found = Catalog(project="sightline", charset="utf-8")
+
+    def add(message: str | tuple[str, ...], place: str) -> None:
+        if message and (message if isinstance(message, str) else message[0]).strip():
+            found.add(message, locations=[(place, 0)])
+
+    for path in sorted((ROOT / "web_ui" / "templates").rglob("*.html")):
+        with path.open("rb") as file:
+            for _line, function, message, _comments in babel_extract(
+                file, ("_", "gettext", "ngettext"), (), _JINJA
+            ):
+                if function == "ngettext":
+                    assert isinstance(message, tuple)
+                    add(tuple(str(one) for one in message[:2]), _place(path))
+                else:
+                    add(str(message[0] if isinstance(message, tuple) else message), _place(path))
+    for package in ("web_ui", "diagnosis", "inference_service", "gateway"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for message in _of_python(ast.parse(path.read_text()), package):
+                add(message, _place(path))
+    for path in sorted((ROOT / "diagnosis" / "catalogue").glob("*.toml")):
+        for message in _of_catalogue(tomllib.loads(path.read_text())):
+            add(message, _place(path))
+    for word in (*_WORDS, WARNING):
+        add(word, "diagnosis")
+    return found
+
+
+def _place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _of_python(tree: ast.AST, package: str) -> Iterator[str | tuple[str, ...]]:
+    """What is looked up, and the sentences of errors: a page shows those of every service."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            arguments = [one.value for one in node.args if _is_text(one)]
+            if package == "web_ui" and name == "_" and arguments:
+                yield arguments[0]
+            elif package == "web_ui" and name == "ngettext":
+                yield tuple(arguments[:2])
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            yield from (one.value for one in node.exc.args[:1] if _is_text(one))
+        if isinstance(node, ast.keyword) and node.arg in _SHOWN and _is_text(node.value):
+            yield node.value.value
+        if isinstance(node, ast.ClassDef) and package in ("diagnosis",):
+            yield from _of_class(node)
+
+
+def _of_class(node: ast.ClassDef) -> Iterator[str]:
+    for statement in node.body:
+        target, value = None, None
+        if isinstance(statement, ast.Assign):
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign):
+            target, value = statement.target, statement.value
+        if isinstance(target, ast.Name) and target.id in _SHOWN and value and _is_text(value):
+            yield value.value
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _of_catalogue(disease: object) -> Iterator[str]:
+    """Names and sentences of a disease, at whatever depth they stand."""
+    if isinstance(disease, dict):
+        for key, value in disease.items():
+            if isinstance(value, str) and key in _SENTENCES:
+                yield value
+            else:
+                yield from _of_catalogue(value)
+    elif isinstance(disease, list):
+        for one in disease:
+            yield from _of_catalogue(one)
+
+
+_SENTENCES = {"name", "modality", "summary", "intended_use", "suitable_image", "maturity_reason"}
+_SENTENCES |= {"sentence"}
+
+
+def path_of(code: str) -> Path:
+    """Where the catalogue of a language lies."""
+    return LOCALES / code / "LC_MESSAGES" / "sightline.po"
+
+
+def read(code: str) -> Catalog:
+    """The catalogue of a language as it is kept."""
+    if not path_of(code).is_file():
+        return Catalog(locale=code, project="sightline", charset="utf-8")
+    with path_of(code).open("rb") as file:
+        return read_po(file, locale=code, charset="utf-8")
+
+
+def update(code: str, wanted: Catalog) -> tuple[int, int]:
+    """Bring a catalogue up to the texts; how many there are, and how many lack a translation."""
+    catalogue = read(code)
+    catalogue.update(wanted, no_fuzzy_matching=True)
+    catalogue.obsolete.clear()
+    path_of(code).parent.mkdir(parents=True, exist_ok=True)
+    with path_of(code).open("wb") as file:
+        write_po(file, catalogue, width=100, no_location=True, omit_header=True, sort_output=True)
+    lacking = sum(1 for one in catalogue if one.id and not _is_translated(one.string))
+    return len(catalogue), lacking
+
+
+def _is_translated(string: str | tuple[str, ...]) -> bool:
+    return all(string) if isinstance(string, tuple) else bool(string)
+
+
+def main() -> int:
+    """Update every catalogue; 1 where a text lacks its translation."""
+    wanted, lacking = texts(), 0
+    for code in TRANSLATED:
+        whole, missing = update(code, wanted)
+        lacking += missing
+        sys.stdout.write(f"{code}: {whole} texts, {missing} without a translation\n")
+    return 1 if lacking else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
