@@ -14,7 +14,8 @@ from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from diagnosis import WARNING
+from diagnosis import WARNING, errors
+from diagnosis.errors import SightlineError
 from web_ui.languages import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,12 @@ TRANSLATED = tuple(code for code in LANGUAGES if code != "en")
 _JINJA = {"extensions": "jinja2.ext.i18n", "trimmed": "false", "silent": "false"}
 _JINJA |= {"trim_blocks": "true", "lstrip_blocks": "true", "newstyle_gettext": "true"}
 _SHOWN = ("title", "default_detail", "default_remedy", "detail", "remedy")
+#: What is shown to people; the messages of other exceptions are for engineers.
+_ERRORS = {
+    name
+    for name, one in vars(errors).items()
+    if isinstance(one, type) and issubclass(one, SightlineError)
+} | {"Notice"}
 #: Words of a closed set that pages show; they stand in the code as values.
 _WORDS = ("clinician", "engineer", "ops", "auditor", "admin")
 
@@ -46,7 +53,7 @@ def texts() -> Catalog:
                     add(tuple(str(one) for one in message[:2]), _place(path))
                 else:
                     add(str(message[0] if isinstance(message, tuple) else message), _place(path))
-    for package in ("web_ui", "diagnosis", "inference_service", "gateway"):
+    for package in ("web_ui", "diagnosis", "inference_service", "gateway/identity"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for message in _of_python(ast.parse(path.read_text()), package):
                 add(message, _place(path))
@@ -72,11 +79,12 @@ def _of_python(tree: ast.AST, package: str) -> Iterator[str | tuple[str, ...]]:
                 yield arguments[0]
             elif package == "web_ui" and name == "ngettext":
                 yield tuple(arguments[:2])
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            yield from (one.value for one in node.exc.args[:1] if _is_text(one))
-        if isinstance(node, ast.keyword) and node.arg in _SHOWN and _is_text(node.value):
-            yield node.value.value
-        if isinstance(node, ast.ClassDef) and package in ("diagnosis",):
+            elif name in _ERRORS:
+                yield from (one.value for one in node.args[:1] if _is_text(one))
+                for word in node.keywords:
+                    if word.arg in _SHOWN and _is_text(word.value):
+                        yield word.value.value
+        if isinstance(node, ast.ClassDef) and node.name in _ERRORS:
             yield from _of_class(node)
 
 
