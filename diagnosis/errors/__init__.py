@@ -24,6 +24,8 @@ SightlineError
 │   ├── UnknownVersion                unknown-version (of a disease's model)
 │   ├── NoHeatmap                     no-heatmap (of this reading, or of this class)
 │   ├── VersionGone                   version-gone (the artifact that answered is not there)
+│   ├── AlreadyReviewed               already-reviewed (409: a first opinion is given once)
+│   ├── ReadingUnderWay               reading-under-way (409: the same request is at work)
 │   ├── NotSignedIn                   not-signed-in (401: nobody is asking)
 │   ├── Forbidden                     forbidden (403: another role is needed)
 │   ├── ReauthenticationNeeded        reauthentication-needed (403: the password once more)
@@ -92,6 +94,7 @@ from diagnosis.errors.images import (
     UnsupportedPixels,
 )
 from diagnosis.errors.requests import (
+    AlreadyReviewed,
     Forbidden,
     ForgedRequest,
     InvalidRequest,
@@ -100,6 +103,7 @@ from diagnosis.errors.requests import (
     NoHeatmap,
     NoSuchResource,
     NotSignedIn,
+    ReadingUnderWay,
     ReauthenticationNeeded,
     UnknownDisease,
     UnknownPrediction,
@@ -117,6 +121,7 @@ from diagnosis.errors.services import (
 )
 
 __all__ = [
+    "AlreadyReviewed",
     "ArchiveRefused",
     "ArtifactRefused",
     "AuditUnavailable",
@@ -151,6 +156,7 @@ __all__ = [
     "Overloaded",
     "PromotionRefused",
     "ReaderEnded",
+    "ReadingUnderWay",
     "ReauthenticationNeeded",
     "RegistryError",
     "ServiceUnavailable",

@@ -74,6 +74,27 @@ class VersionGone(InputRefused):
     default_remedy = "Send the image again: the reading by the model of today has its own heatmaps."
 
 
+class AlreadyReviewed(InputRefused):
+    """A first opinion that is none: its author has said something of this reading before."""
+
+    code = "already-reviewed"
+    status = 409
+    title = "You have given an opinion on this reading already"
+    default_detail = "A first opinion is given once, before anything else is said of a reading."
+    default_remedy = "Add a review instead; earlier ones stay as they are."
+
+
+class ReadingUnderWay(InputRefused):
+    """The first request with this `Idempotency-Key` is still being read."""
+
+    code = "reading-under-way"
+    status = 409
+    title = "This image is being read already"
+    default_detail = "The first request with this key has not been answered yet."
+    default_remedy = "Send it again in a few seconds; it is read once."
+    retry_after = 2
+
+
 class NotSignedIn(InputRefused):
     """Nobody is asking: no identity came, or one that is not the door's, or an old one."""
 

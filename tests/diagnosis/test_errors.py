@@ -11,6 +11,7 @@ from diagnosis.errors import (
     ImageRefused,
     InputRefused,
     ModelUnavailable,
+    ReadingUnderWay,
     SightlineError,
     StoreUnavailable,
     TemporarilyUnavailable,
@@ -60,7 +61,7 @@ def test_the_status_says_whose_turn_it_is() -> None:
 
 
 def test_only_what_can_succeed_later_says_when() -> None:
-    later = set(family(TemporarilyUnavailable))
+    later = {*family(TemporarilyUnavailable), ReadingUnderWay}
     for one in EVERY:
         if one in later:
             assert one.retry_after is not None

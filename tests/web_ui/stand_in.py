@@ -6,7 +6,6 @@ between uncertain, and a coloured one is not judged. What is no image is refused
 
 import hashlib
 import io
-import re
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,8 +22,8 @@ from diagnosis.contracts import (
     Notice,
     OperatingPointReading,
     Prediction,
-    PredictionPage,
     Problem,
+    Review,
     Suggestion,
     SuggestionList,
     new_prediction_id,
@@ -32,16 +31,18 @@ from diagnosis.contracts import (
 )
 from diagnosis.errors import (
     EmptyFile,
-    InvalidRequest,
     ModelUnavailable,
     NoSuchResource,
     NotAnImage,
+    ReadingUnderWay,
     SightlineError,
     StoreUnavailable,
     UnknownDisease,
     UnknownPrediction,
 )
 from tests.web_ui.stand_in_catalogue import CATALOGUE, DEMOS, DIGEST, card
+from tests.web_ui.stand_in_reviews import add_review_routes
+from tests.web_ui.stand_in_worklist import add_worklist_routes, observed
 
 
 class StandIn:
@@ -55,6 +56,16 @@ class StandIn:
         """Cards that a test puts in place of those of the catalogue."""
         self.received: list[tuple[str | None, dict[str, str]]] = []
         """For each image: the file name that came with it, and the request's headers."""
+        self.reviews: dict[UUID, list[Review]] = {}
+        """What was said of each reading, oldest first."""
+        self.keys: dict[str, UUID] = {}
+        """Which reading each `Idempotency-Key` answers."""
+        self.under_way: set[str] = set()
+        """Keys whose first request is told to be at work still."""
+        self.dicoms: dict[UUID, bytes] = {}
+        """DICOM files of readings, which a test may put here."""
+        self.retry_ms = 200
+        """How soon a browser asks for events again; the stand-in ends each stream at once."""
         self.app = _app(self)
 
     def disease(self, name: str) -> DiseaseView:
@@ -83,7 +94,9 @@ class StandIn:
             raise NotAnImage from error
         return image
 
-    def read(self, disease: DiseaseView, data: bytes) -> Prediction:
+    def read(
+        self, disease: DiseaseView, data: bytes, patient_reference: str | None = None
+    ) -> Prediction:
         """Read an image and store the reading."""
         if self.store_down:
             raise StoreUnavailable
@@ -94,6 +107,7 @@ class StandIn:
         self.images[digest] = data
         level = ImageStat.Stat(image.convert("L")).mean[0] / 255
         judged = image.mode == "L"
+        reference = patient_reference and hashlib.sha256(patient_reference.encode()).hexdigest()
         prediction = Prediction.model_validate(
             {
                 "id": new_prediction_id(),
@@ -114,6 +128,8 @@ class StandIn:
                 "outcome": "judged" if judged else "not_judged",
                 "gate": stand_in_gate(disease),
                 "heatmap_classes": heatmap_classes(disease) if judged else (),
+                "observed": observed(disease, level) if judged else None,
+                "patient_reference": reference,
                 "timings_ms": {"queue": 0.1, "decode": 4.2, "preprocess": 0.9, "infer": 15.7},
             }
             | (_judgement(disease, level) if judged else _refusal())
@@ -211,7 +227,8 @@ def _app(stand_in: StandIn) -> FastAPI:
     @app.exception_handler(SightlineError)
     async def refuse(request: Request, error: SightlineError) -> Response:
         problem = Problem.of(error)
-        return Response(problem.model_dump_json(), error.status, None, "application/problem+json")
+        after = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+        return Response(problem.model_dump_json(), error.status, after, "application/problem+json")
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -262,31 +279,25 @@ def _app(stand_in: StandIn) -> FastAPI:
         request: Request,
         disease: str,
         image: Annotated[UploadFile, File(description="The image.")],
+        response: Response,
         operating_point: Annotated[str, Form()] = "balanced",
+        patient_reference: Annotated[str | None, Form()] = None,
     ) -> Prediction:
         stand_in.received.append((image.filename, dict(request.headers)))
-        return stand_in.read(stand_in.disease(disease), await image.read())
+        key = request.headers.get("idempotency-key", "")
+        if key in stand_in.under_way:
+            raise ReadingUnderWay
+        if key in stand_in.keys:
+            response.headers["idempotent-replay"] = "true"
+            return stand_in.reading(stand_in.keys[key])
+        made = stand_in.read(stand_in.disease(disease), await image.read(), patient_reference)
+        if key:
+            stand_in.keys[key] = made.id
+        return made
 
-    @app.get("/api/v1/predictions")
-    async def readings(
-        disease: str | None = None,
-        class_id: str | None = None,
-        cursor: str | None = None,
-        limit: int = 20,
-    ) -> PredictionPage:
-        if stand_in.store_down:
-            raise StoreUnavailable
-        if cursor is not None and not re.fullmatch("[0-9a-f]{32}", cursor):
-            raise InvalidRequest
-        found = [
-            item
-            for key, item in sorted(stand_in.readings.items(), reverse=True)
-            if disease in (None, item.disease)
-            and (class_id is None or (item.top and item.top[0].id == class_id))
-            and (cursor is None or key < UUID(cursor))
-        ]
-        more = found[limit - 1].id.hex if len(found) > limit else None
-        return PredictionPage(items=tuple(found[:limit]), next_cursor=more)
+    # Before the routes with an id, which would take these addresses for one.
+    add_worklist_routes(app, stand_in)
+    add_review_routes(app, stand_in)
 
     @app.get("/api/v1/predictions/{prediction}")
     async def reading(prediction: UUID) -> Prediction:
@@ -295,6 +306,7 @@ def _app(stand_in: StandIn) -> FastAPI:
     @app.delete("/api/v1/predictions/{prediction}", status_code=204)
     async def delete(prediction: UUID) -> None:
         del stand_in.readings[stand_in.reading(prediction).id]
+        stand_in.reviews.pop(prediction, None)
 
     @app.get("/api/v1/predictions/{prediction}/image")
     async def image(prediction: UUID) -> Response:

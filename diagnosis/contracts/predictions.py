@@ -1,47 +1,23 @@
-"""What travels on the wire and lies in Redis: predictions, diseases, problems.
+"""A prediction, which a page calls a reading, and what is asked and answered about it."""
 
-Every model is frozen and refuses unknown fields. A change that an older reader would not
-understand raises `SCHEMA_VERSION`; new optional fields do not.
-"""
-
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from uuid6 import uuid7
+from pydantic import Field, StringConstraints, model_validator
 
 from diagnosis import WARNING
-from diagnosis.errors import SightlineError
-
-SCHEMA_VERSION: Literal[1] = 1
-
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-OperatingPointName = Literal["rule_out", "balanced", "rule_in"]
-Band = Literal["likely_negative", "uncertain", "likely_positive"]
-Outcome = Literal["judged", "not_judged"]
-
-
-class Wire(BaseModel):
-    """Base of everything on the wire: frozen, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Interval(Wire):
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _low_below_high(self) -> Self:
-        if self.low > self.high:
-            raise ValueError("the interval's low end is above its high end")
-        return self
+from diagnosis.contracts.base import (
+    SCHEMA_VERSION,
+    Band,
+    Digest,
+    Interval,
+    OperatingPointName,
+    Outcome,
+    Probability,
+    Slug,
+    Wire,
+)
 
 
 class ClassProbability(Wire):
@@ -112,6 +88,20 @@ class GateReading(Wire):
     threshold: float
 
 
+class ObservedShare(Wire):
+    """What became of validation images to which the model gave about the same probability."""
+
+    class_id: Slug
+    """The class that the probability is of: the finding, or the most probable class."""
+    low: Probability
+    high: Probability
+    """The calibrated probabilities from `low` to `high`; the image's own is among them."""
+    images: Annotated[int, Field(gt=0)]
+    """Validation images whose probability was among these."""
+    share: Interval
+    """Which part of them had the class."""
+
+
 class Notice(Wire):
     """Something the reader has to know beside the figures: a code, a sentence, what to do."""
 
@@ -149,6 +139,9 @@ class Prediction(Wire):
     """The one that was asked for, or `balanced`."""
     operating_points: tuple[OperatingPointReading, ...] = ()
     """Every operating point of the card, the one above among them."""
+    observed: ObservedShare | None = None
+    """How often the class was there in validation images with about this probability; None where
+    the card has no such figures."""
     gate: GateReading | None = None
     """None where the artifact has no gate."""
     heatmap_classes: tuple[Slug, ...] = ()
@@ -175,16 +168,9 @@ class Prediction(Wire):
             raise ValueError("an image that was not judged has no probabilities")
         elif self.band is not None or self.operating_point is not None:
             raise ValueError("an image that was not judged has no band and no operating point")
+        elif self.observed is not None:
+            raise ValueError("an image that was not judged has no observed share")
         return self
-
-
-class PredictionPage(Wire):
-    """A page of predictions, newest first."""
-
-    items: tuple[Prediction, ...]
-    next_cursor: str | None = None
-    """Pass as `cursor` to get the next page; null on the last one."""
-    warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
 
 
 class PatientDeletion(Wire):
@@ -222,124 +208,3 @@ class SuggestionList(Wire):
     detail: str
     """A sentence for the person who asked, above all where nothing is proposed."""
     warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
-
-
-class ClassView(Wire):
-    """A class of a disease as the catalogue words it."""
-
-    id: Slug
-    name: str
-    sentence: str
-
-
-class DemoImageView(Wire):
-    """A synthetic image that a newcomer may try; it shows no patient."""
-
-    name: str
-    class_id: Slug
-    url: str
-
-
-class OperatingPointView(Wire):
-    """A named threshold with its measured figures."""
-
-    name: OperatingPointName
-    threshold: Probability
-    sensitivity: Interval
-    specificity: Interval
-
-
-class ModelView(Wire):
-    """The live model of a disease, in short."""
-
-    version: str
-    digest: Digest
-    trained_on: str
-    """The population, in a sentence."""
-    operating_points: tuple[OperatingPointView, ...]
-    figures: dict[str, Interval]
-    """Measured on patients that it was not trained on: auc, balanced_accuracy, ece and so on."""
-    evaluated_on: str
-    """Which data the figures come from, and how many images."""
-    demo_images: tuple[DemoImageView, ...] = ()
-    licence: str
-
-
-class DiseaseView(Wire):
-    """A disease of the catalogue and whether a model can answer for it."""
-
-    id: Slug
-    name: str
-    modality: str
-    summary: str
-    intended_use: str
-    suitable_image: str
-    maturity: Literal["clinical_candidate", "demonstration"]
-    maturity_reason: str = ""
-    """Why it is only a demonstration, or what makes it more."""
-    classes: tuple[ClassView, ...]
-    finding: Slug | None
-    """The class to catch; null where there is none."""
-    status: Literal["live", "no_model", "unavailable"]
-    status_detail: str
-    """A sentence: what can be done where the status is not `live`."""
-    model: ModelView | None = None
-
-
-class DiseaseList(Wire):
-    """The whole catalogue, in its order."""
-
-    items: tuple[DiseaseView, ...]
-    warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
-
-
-class FieldError(Wire):
-    """Which field of a request was wrong, and how."""
-
-    field: str
-    detail: str
-
-
-class Problem(Wire):
-    """RFC 9457 `application/problem+json`."""
-
-    type: str
-    """`/problems/<code>`"""
-    title: str
-    status: int
-    detail: str
-    code: str
-    remedy: str
-    request_id: str | None = None
-    errors: tuple[FieldError, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        error: SightlineError,
-        *,
-        request_id: str | None = None,
-        errors: tuple[FieldError, ...] = (),
-    ) -> Self:
-        """What is sent of an error: everything but its cause."""
-        return cls(
-            type=f"/problems/{error.code}",
-            title=error.title,
-            status=error.status,
-            detail=error.detail,
-            code=error.code,
-            remedy=error.remedy,
-            request_id=request_id,
-            errors=errors,
-        )
-
-
-def new_prediction_id() -> UUID:
-    """A new id that sorts by time (RFC 9562, version 7)."""
-    return UUID(int=uuid7().int)
-
-
-def now() -> datetime:
-    """The time, with its zone, to the millisecond."""
-    time = datetime.now(UTC)
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
