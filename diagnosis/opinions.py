@@ -78,10 +78,8 @@ def _change(first: Review, own: Sequence[Review], truth: str | None) -> dict[str
     answer = last.answer_class
     held, holds = first.class_id, _holds(last)
     # Who only disagrees holds something else than the answer, and nobody knows what.
-    if last.verdict == "disagree":
-        changed = held is not None and held == answer
-    else:
-        changed = held != holds
+    was_the_answer = held is not None and held == answer
+    changed = was_the_answer if last.verdict == "disagree" else held != holds
     counts = {"readings": 1}
     if not changed:
         return counts
@@ -90,7 +88,7 @@ def _change(first: Review, own: Sequence[Review], truth: str | None) -> dict[str
     return counts | {
         "changed": 1,
         "to_model": int(answer is not None and holds == answer),
-        "away_from_model": int(answer is not None and held == answer),
+        "away_from_model": int(was_the_answer),
         "rightly": int(rightly),
         "wrongly": int(wrongly),
         "unknown": int(not rightly and not wrongly),

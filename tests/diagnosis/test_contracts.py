@@ -35,13 +35,17 @@ MODELS = [
     for one in vars(contracts).values()
     if isinstance(one, type)
     and issubclass(one, BaseModel)
-    and one.__module__ == "diagnosis.contracts"
+    and one.__module__.startswith("diagnosis.contracts.")
 ]
 
 
 def plain(**changes: object) -> dict[str, Any]:
     """A prediction as it comes from JSON, with some fields changed."""
     return make_prediction().model_dump(mode="json") | changes
+
+
+def test_there_are_models_to_look_at() -> None:
+    assert {Prediction, PredictionPage, contracts.Review} <= set(MODELS)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
