@@ -8,7 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from diagnosis.audit import Action
-from diagnosis.contracts import OperatingPointName, Prediction, PredictionPage, Slug
+from diagnosis.contracts import (
+    ListedPrediction,
+    OperatingPointName,
+    Prediction,
+    PredictionPage,
+    Slug,
+)
 from diagnosis.errors import (
     AuditUnavailable,
     ImageRefused,
@@ -129,7 +135,9 @@ async def list_predictions(
         asking.unit, disease=disease, class_id=class_id, cursor=cursor, limit=limit
     )
     await audit.allowed(Action.EXPORT)
-    return PredictionPage(items=items, next_cursor=next_cursor)
+    return PredictionPage(
+        items=tuple(ListedPrediction(**dict(one)) for one in items), next_cursor=next_cursor
+    )
 
 
 @router.get(
