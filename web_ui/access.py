@@ -51,6 +51,7 @@ TABLE: AccessTable = {
     ("POST", "/examinations"): _READERS,
     ("GET", "/examinations"): _READERS,
     ("GET", "/history"): _READERS,
+    ("GET", "/worklist"): _READERS,
     ("GET", "/readings/{prediction}"): _READERS,
     ("GET", "/readings/{prediction}/image"): _READERS,
     ("GET", "/readings/{prediction}/heatmap"): _READERS,

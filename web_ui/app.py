@@ -37,6 +37,7 @@ from web_ui import (
     people,
     readings,
     signing_in,
+    worklist,
 )
 from web_ui.access import TABLE
 from web_ui.accounts import GatewayClient
@@ -119,6 +120,7 @@ def create_app(
         choosing_language.router,
         signing_in.router,
         pages.router,
+        worklist.router,
         readings.router,
         examinations.router,
         account.router,

@@ -1,13 +1,10 @@
-"""The pages that show what there is: start, disease, card, history, about, the API."""
+"""The pages that show what there is: start, disease, card, about, the API."""
 
-from typing import Annotated
-from urllib.parse import urlencode
-
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from diagnosis.contracts import DiseaseView, SuggestionList
-from diagnosis.errors import InvalidRequest, SightlineError
+from diagnosis.errors import SightlineError
 from web_ui.api_reference import operations
 from web_ui.caller import Caller
 from web_ui.card_view import CardView
@@ -16,9 +13,6 @@ from web_ui.rendering import retry
 from web_ui.views import DiseaseGroups, ProblemView, balanced_point, finding_of
 
 router = APIRouter()
-
-#: A trail of more pages than this leads back to the newest page.
-_LONGEST_TRAIL = 50
 
 
 @router.get("/")
@@ -86,65 +80,6 @@ async def demo_image(context: In, caller: Asking, disease: DiseaseId, name: Demo
     """A synthetic image, to be looked at before it is read."""
     image = await context.api.demo_image(caller, disease, name)
     return Response(image.content, headers=image.headers)
-
-
-@router.get("/history")
-async def history(
-    context: In,
-    caller: Asking,
-    disease: str = "",
-    class_id: str = "",
-    cursor: str = "",
-    trail: Annotated[list[str] | None, Query()] = None,
-    deleted: bool = False,
-) -> Response:
-    """The readings, newest first.
-
-    `trail` holds the cursors of the newer pages, so that there is a way back to each.
-    """
-    listed = await context.api.diseases(caller)
-    chosen = next((item for item in listed.items if item.id == disease), None)
-    classes = chosen.classes if chosen else ()
-    if class_id not in {item.id for item in classes}:
-        class_id = ""
-    try:
-        found = await context.api.readings(
-            caller,
-            limit=context.settings.page_size,
-            cursor=cursor,
-            disease=chosen.id if chosen else None,
-            class_id=class_id,
-        )
-    except InvalidRequest as error:
-        raise InvalidRequest(
-            "There is no such page of the history.", remedy="Open the history from its first page."
-        ) from error
-    filters = {"disease": chosen.id if chosen else "", "class_id": class_id}
-    passed = (trail or [])[-_LONGEST_TRAIL:]
-    newer = _page(filters, passed[-1] if passed else "", passed[:-1]) if cursor else None
-    older = None
-    if found.next_cursor:
-        older = _page(filters, found.next_cursor, [*passed, cursor] if cursor else [])
-    return context.page(
-        caller,
-        "history.html",
-        page="history",
-        readings=found.items,
-        diseases=listed.items,
-        chosen=chosen,
-        classes=classes,
-        class_id=class_id,
-        newer=newer,
-        older=older,
-        deleted=deleted,
-    )
-
-
-def _page(filters: dict[str, str], cursor: str, trail: list[str]) -> str:
-    """The address of a page of the history."""
-    query = [(name, value) for name, value in (filters | {"cursor": cursor}).items() if value]
-    query += [("trail", passed) for passed in trail]
-    return "/history?" + urlencode(query) if query else "/history"
 
 
 @router.get("/about")

@@ -69,7 +69,7 @@ async def reading_page(context: In, caller: Asking, prediction: ReadingId) -> Re
     """One reading: the answer first, then what it rests on."""
     reading = await context.api.reading(caller, prediction)
     return context.page(
-        caller, "reading.html", page="history", reading=reading, view=ReadingView.of(reading)
+        caller, "reading.html", page="worklist", reading=reading, view=ReadingView.of(reading)
     )
 
 
@@ -96,11 +96,11 @@ async def reading_heatmap(
 async def confirm_deletion(context: In, caller: Asking, prediction: ReadingId) -> Response:
     """Ask before a reading and its image are deleted."""
     reading = await context.api.reading(caller, prediction)
-    return context.page(caller, "delete.html", page="history", reading=reading)
+    return context.page(caller, "delete.html", page="worklist", reading=reading)
 
 
 @router.post("/readings/{prediction}/delete")
 async def delete_reading(context: In, caller: Asking, prediction: ReadingId, _: Posted) -> Response:
     """Delete a reading and its image."""
     await context.api.delete(caller, prediction)
-    return RedirectResponse("/history?deleted=true", 303)
+    return RedirectResponse("/worklist?deleted=true", 303)

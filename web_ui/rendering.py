@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from diagnosis import WARNING
 from diagnosis.errors import SightlineError
-from web_ui import labels, languages, views
+from web_ui import glossary, labels, languages, views
 from web_ui.bundle import Bundle
 from web_ui.caller import Caller
 from web_ui.forms import TOKEN_FIELD
@@ -52,11 +52,14 @@ def environment(bundle: Bundle) -> Environment:
     )
     templates.globals.update(
         bundle=bundle,
+        glossary=glossary.glossary,
         heatmap_colours=labels.HEATMAP_COLOURS,
         lead=views.lead,
         tone=views.tone,
         warning=WARNING,
         page="",
+        serial=glossary.serial,
+        term_of=glossary.term_of,
         problem=None,
         done="",
         signed_out=False,

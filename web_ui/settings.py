@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     max_upload_bytes: Annotated[int, Field(gt=0)] = 25 * 1024 * 1024
     """Largest image that is passed on. The service that opens it has the same limit."""
     page_size: Annotated[int, Field(ge=1, le=100)] = 20
-    """Readings on one page of the history."""
+    """Readings on one page of the worklist."""
     static_dir: Path = PACKAGE / "static" / "dist"
     """The built assets and their `manifest.json`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -121,5 +121,5 @@ async def test_the_pages_lead_to_it_and_show_its_reading(house: House) -> None:
     tried = await pages.post(f"/diseases/{NEW}/readings", data={"demo": demo}, files={"x": b""})
     assert tried.status_code == 303
     assert "Synthetic: shows no patient" in (await pages.get(tried.headers["location"])).text
-    history = (await pages.get("/history", params={"disease": NEW, "class_id": "fractured"})).text
+    history = (await pages.get("/worklist", params={"disease": NEW, "class_id": "fractured"})).text
     assert sent.headers["location"] in history

@@ -48,7 +48,7 @@ def test_from_the_invitation_to_a_key_and_out_again(
     assert link.startswith(f"{stack.url}/welcome/")
 
     page = open_page(scripts=scripts, roles=())
-    page.goto("/history")
+    page.goto("/worklist")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.goto(link)
     for typed in ("too short", PASSWORD):
@@ -82,7 +82,7 @@ def test_from_the_invitation_to_a_key_and_out_again(
     press(page, "Sign out")
     expect(page.get_by_role("status")).to_contain_text("signed out")
 
-    page.goto("/history")
+    page.goto("/worklist")
     sign_in(page, name, "not the password")
     expect(page.get_by_role("alert")).to_contain_text("is not right")
     sign_in(page, name)
@@ -91,7 +91,7 @@ def test_from_the_invitation_to_a_key_and_out_again(
     expect(page.get_by_role("alert")).to_contain_text("is not right")
     page.get_by_label("Code of six digits").fill(next_code(secret))
     press(page, "Go on")
-    page.wait_for_url(stack.url + "/history")
+    page.wait_for_url(stack.url + "/worklist")
     assert page.goto("/users").status == 403  # type: ignore[union-attr]
 
 

@@ -103,7 +103,7 @@ def test_nothing_that_was_planted_comes_to_light(stack: Stack) -> None:
         assert "text is burned into its image" in page.text
         for address in (
             "/",
-            "/history",
+            "/worklist",
             "/about",
             "/api",
             "/api/v1/predictions",

@@ -1,4 +1,4 @@
-"""A clinician's way: from the start page to a reading and its place in the history."""
+"""A clinician's way: from the start page to a reading and its place in the worklist."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def read(page: Page, content: bytes, name: str = "film.jpeg") -> None:
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
-def test_from_the_start_page_to_the_history(
+def test_from_the_start_page_to_the_worklist(
     stack: Stack, open_page: Callable[..., Page], film: bytes, scripts: bool
 ) -> None:
     page = open_page(scripts=scripts)
@@ -50,7 +50,7 @@ def test_from_the_start_page_to_the_history(
     film_shown = page.locator("img[data-kept-image]")
     assert page.request.get(film_shown.get_attribute("src") or "").status == 200
 
-    page.goto("/history")
+    page.goto("/worklist")
     newest = page.locator(".readings-item a").first
     assert newest.get_attribute("href") == f"/readings/{found[1]}"
     newest.click()
@@ -113,7 +113,7 @@ def test_a_reading_is_deleted_with_its_image(
     address = page.url
     page.get_by_role("link", name="Delete this reading").click()
     page.locator("main form button").click()
-    page.wait_for_url("**/history*")
+    page.wait_for_url("**/worklist*")
     answer = page.goto(address)
     assert answer
     assert answer.status == 404

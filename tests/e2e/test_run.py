@@ -120,9 +120,9 @@ def test_with_tls_it_says_what_to_trust(run_with_tls: Run) -> None:
     assert "; Secure" in begun.headers["set-cookie"]
     assert run.command_line("create-user", "eve", "--role", "ops").startswith(f"{url}welcome/")
     for name in ("127.0.0.1", "localhost"):
-        in_the_clear = httpx.get(f"http://{name}:{run.port}/history?x=y", trust_env=False)
+        in_the_clear = httpx.get(f"http://{name}:{run.port}/worklist?x=y", trust_env=False)
         assert in_the_clear.status_code == 308
-        assert in_the_clear.headers["location"] == f"https://{name}:{run.port}/history?x=y"
+        assert in_the_clear.headers["location"] == f"https://{name}:{run.port}/worklist?x=y"
     post = httpx.post(f"http://127.0.0.1:{run.port}/api/v1/x", trust_env=False)
     assert (post.status_code, post.json()["code"]) == (403, "https-needed")
     foreign = {"Host": "evil.example.org"}

@@ -162,7 +162,7 @@ def test_a_reading_survives_a_restart_of_everything(stack: Stack, film: bytes) -
     with stack.client() as client:
         assert client.get(f"/api/v1/predictions/{made['id']}").json() == made
         assert client.get(f"/readings/{made['id']}/image").status_code == 200
-        assert made["id"] in client.get("/history").text
+        assert made["id"] in client.get("/worklist").text
 
 
 def test_without_redis_all_say_so_and_all_comes_back(stack: Stack, film: bytes) -> None:
@@ -178,7 +178,7 @@ def test_without_redis_all_say_so_and_all_comes_back(stack: Stack, film: bytes) 
         assert readiness.status_code == 503
         assert "Redis" in readiness.text
         with stack.client() as client:
-            page = client.get("/history")
+            page = client.get("/worklist")
             assert page.status_code == 503
             assert page.headers["content-type"].startswith("text/html")
             assert int(page.headers["retry-after"]) > 0
@@ -222,7 +222,7 @@ def test_without_the_identity_service_nobody_gets_in(stack: Stack, film: bytes) 
         stack.kill_one("identity")
         try:
             for one in (client, stranger):
-                api, page = one.get("/api/v1/predictions"), one.get("/history")
+                api, page = one.get("/api/v1/predictions"), one.get("/worklist")
                 assert (api.status_code, api.json()["code"]) == (503, "service-unavailable")
                 assert page.status_code == 503
                 assert "try again in a few seconds" in page.text
@@ -230,11 +230,11 @@ def test_without_the_identity_service_nobody_gets_in(stack: Stack, film: bytes) 
         finally:
             stack.start_one("identity")
             stack.await_ready()
-        assert client.get("/history").status_code == 200
+        assert client.get("/worklist").status_code == 200
     assert read(stack, film).status_code == 201
 
 
-@pytest.mark.parametrize("path", ["/", "/history", "/api/v1/diseases", "/api/v1/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/worklist", "/api/v1/diseases", "/api/v1/openapi.json"])
 def test_what_answers_get_answers_head_without_a_body(stack: Stack, path: str) -> None:
     with stack.client() as client:
         answer, whole = client.head(path), client.get(path)

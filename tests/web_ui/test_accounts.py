@@ -51,14 +51,14 @@ async def test_signing_in_sets_the_gateways_cookie_and_leads_on(
     client: httpx.AsyncClient, gateway: StandInGateway
 ) -> None:
     stranger(client)
-    form = await client.get("/sign-in", params={"next": "/history?disease=mole"})
+    form = await client.get("/sign-in", params={"next": "/worklist?disease=mole"})
     assert form.status_code == 200
     assert 'autocomplete="current-password"' in form.text
     assert 'autocomplete="username"' in form.text
     assert "onpaste" not in form.text
     given = {"name": " ada ", "password": PASSWORD, "next": hidden(form.text, "next")}
     done = await client.post("/sign-in", data=given)
-    assert (done.status_code, done.headers["location"]) == (303, "/history?disease=mole")
+    assert (done.status_code, done.headers["location"]) == (303, "/worklist?disease=mole")
     assert "HttpOnly" in done.headers["set-cookie"]
     assert client.cookies[COOKIE] == "whole"
     [call] = [one for one in gateway.calls if one[1] == "/auth/sign-in"]
@@ -177,7 +177,7 @@ async def test_the_account_says_who_one_is(client: httpx.AsyncClient) -> None:
     for told in ("Ada &lt;Lovelace&gt;", "cardiology", "engineer", "ops", "Sign out"):
         assert told in page
     assert ">Users</a>" not in page
-    assert ">History</a>" not in page
+    assert ">Worklist</a>" not in page
 
 
 async def test_a_key_is_shown_once_and_revoked(
@@ -319,7 +319,7 @@ async def test_a_refusal_says_which_role_is_needed_and_who_one_is(
     client: httpx.AsyncClient,
 ) -> None:
     somebody(client, Role.OPS, name="Olive")
-    for path, role in (("/users", "admin"), ("/audit", "auditor"), ("/history", "clinician")):
+    for path, role in (("/users", "admin"), ("/audit", "auditor"), ("/worklist", "clinician")):
         answer = await client.get(path)
         assert answer.status_code == 403
         assert f"This needs the role {role}." in answer.text

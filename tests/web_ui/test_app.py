@@ -104,7 +104,7 @@ async def test_every_answer_carries_the_headers(client: httpx.AsyncClient) -> No
         answer = await client.get(address)
         assert HEADERS.items() <= answer.headers.items()
     client.auth = None  # type: ignore[assignment]
-    assert HEADERS.items() <= (await client.get("/history")).headers.items()
+    assert HEADERS.items() <= (await client.get("/worklist")).headers.items()
 
 
 async def test_an_unforeseen_failure_shows_the_error_view_and_no_detail(

@@ -143,8 +143,8 @@ def addresses(site: Site) -> dict[str, str]:
         "card": "/diseases/mole/card",
         "card without points": "/diseases/brain_mri_tumour/card",
         "delete": f"{positive}/delete",
-        "history": "/history",
-        "filtered history": "/history?disease=chest_xray_pneumonia&class_id=pneumonia",
+        "worklist": "/worklist",
+        "filtered worklist": "/worklist?disease=chest_xray_pneumonia&class_id=pneumonia",
         "about": "/about",
         "api": "/api",
         "console": "/api-console",
@@ -243,7 +243,7 @@ def test_a_reading_without_scripts(chromium: Browser, site: Site) -> None:
         )
         page.get_by_role("button", name="Read this image").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Likely positive: Pneumonia")
-        page.get_by_role("link", name="History").click()
+        page.get_by_role("link", name="Worklist").click()
         newest = page.get_by_role("list").get_by_role("link").first
         expect(newest).to_contain_text("Likely positive: Pneumonia")
         page.get_by_label("Disease", exact=True).select_option("skin_lesion")
@@ -436,10 +436,10 @@ def test_without_scripts_a_heatmap_is_a_link(chromium: Browser, site: Site) -> N
         expect(page).to_have_url(re.compile("/heatmap[?]class=pneumonia$"))
 
 
-def test_the_history_filters_in_place(chromium: Browser, site: Site) -> None:
+def test_the_worklist_filters_in_place(chromium: Browser, site: Site) -> None:
     site.read(BRIGHT)
     site.read(DARK)
-    with opened(chromium, site, "/history") as page:
+    with opened(chromium, site, "/worklist") as page:
         page.get_by_label("Disease", exact=True).select_option("chest_xray_pneumonia")
         expect(page).to_have_url(re.compile("disease=chest_xray_pneumonia"))
         page.get_by_label("Most probable class").select_option("normal")
@@ -459,7 +459,7 @@ def test_the_theme_is_chosen_kept_and_follows_the_system_otherwise(
         page.get_by_role("button", name="Use the light theme").click()
         light = page.evaluate(ground)
         assert light != dark
-        page.goto("/history")
+        page.goto("/worklist")
         assert page.evaluate(ground) == light
         expect(page.get_by_role("button", name="Use the dark theme")).to_be_visible()
     with opened(chromium, site, "/", color_scheme="dark", java_script_enabled=False) as page:

@@ -1,4 +1,4 @@
-"""Start, disease, history, about, API: what each shows, without scripts."""
+"""Start, disease, worklist, about, API: what each shows, without scripts."""
 
 import gzip
 import re
@@ -17,7 +17,7 @@ PAGES = (
     "/",
     "/diseases/chest_xray_pneumonia",
     "/diseases/mole/card",
-    "/history",
+    "/worklist",
     "/about",
     "/api",
     "/api-console",
@@ -184,12 +184,12 @@ async def test_a_wrong_method_gets_the_error_view(client: httpx.AsyncClient) -> 
     assert answer.headers["allow"] == "GET"
 
 
-async def test_the_history_pages_to_the_oldest_and_back(
+async def test_the_worklist_pages_to_the_oldest_and_back(
     client: httpx.AsyncClient, stand_in: StandIn
 ) -> None:
     made = [await read(client, BRIGHT, "chest_xray_pneumonia") for _ in range(8)]
     newest_first = made[::-1]
-    address: str | None = "/history"
+    address: str | None = "/worklist"
     seen: list[list[str]] = []
     visited: list[str] = []
     while address:
@@ -210,13 +210,13 @@ async def test_the_history_pages_to_the_oldest_and_back(
     assert 'rel="prev"' not in page
 
 
-async def test_the_history_filters_by_disease_and_class(client: httpx.AsyncClient) -> None:
+async def test_the_worklist_filters_by_disease_and_class(client: httpx.AsyncClient) -> None:
     bright = await read(client, BRIGHT, "chest_xray_pneumonia")
     dark = await read(client, DARK, "chest_xray_pneumonia")
     brain = await read(client, MIDDLE, "brain_mri_tumour")
 
     async def listed(query: str) -> set[str]:
-        page = (await client.get(f"/history?{query}")).text
+        page = (await client.get(f"/worklist?{query}")).text
         return {link for link in Reader(page).links if link.startswith("/readings/")}
 
     assert await listed("") == {bright, dark, brain}
@@ -226,8 +226,8 @@ async def test_the_history_filters_by_disease_and_class(client: httpx.AsyncClien
     assert await listed("disease=skin_lesion") == set()
 
 
-async def test_an_empty_history_says_where_to_begin(client: httpx.AsyncClient) -> None:
-    text = Reader((await client.get("/history")).text).text
+async def test_an_empty_worklist_says_where_to_begin(client: httpx.AsyncClient) -> None:
+    text = Reader((await client.get("/worklist")).text).text
     assert "There is no reading yet." in text
 
 

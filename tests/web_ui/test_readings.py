@@ -92,7 +92,7 @@ async def test_of_several_diseases_the_most_probable_leads_where_the_finding_is_
     assert f"Most probable: {first.name}</h1>" in page
     assert f"Likely negative for {others[0].name}" in page
     assert "tone-negative" not in page
-    listed = (await client.get("/history")).text
+    listed = (await client.get("/worklist")).text
     assert f"Most probable: {first.name}" in listed
 
 
@@ -114,7 +114,7 @@ async def test_what_was_not_judged_has_no_figures_and_stays_in_the_history(
     assert "bar-percent" not in page
     assert "points-table" not in page
     assert "data-heatmap" not in page
-    history = (await client.get("/history")).text
+    history = (await client.get("/worklist")).text
     assert "tone-not-judged" in history
     assert "Not judged</a>" in history
     assert "does not look like one this model was made for" in history
@@ -289,7 +289,7 @@ async def test_a_store_that_is_down_says_to_try_again(
     for answer in (
         await post(client, BRIGHT),
         await client.get(address),
-        await client.get("/history"),
+        await client.get("/worklist"),
     ):
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "5"
@@ -328,10 +328,10 @@ async def test_the_address_of_a_refusal_leads_back_to_the_form(client: httpx.Asy
 async def test_a_page_of_the_history_that_is_none_says_where_to_begin(
     client: httpx.AsyncClient,
 ) -> None:
-    answer = await client.get("/history?cursor=nonsense")
+    answer = await client.get("/worklist?cursor=nonsense")
     assert answer.status_code == 422
-    assert "There is no such page of the history." in answer.text
-    assert "Open the history from its first page." in answer.text
+    assert "There is no such page of the worklist." in answer.text
+    assert "Open the worklist from its first page." in answer.text
     assert "API" not in text_of(answer.text[answer.text.index("problem-view") :])
 
 
