@@ -1,7 +1,7 @@
 """The words of the field that the pages use, explained once.
 
-A page marks such a word with the `term` macro of `templates/terms.html`, which shows the explanation
-on hover and focus; the about page lists them all.
+A page marks such a word with the `term` macro of `templates/terms.html`, which explains it on hover
+and focus; the about page lists them all.
 """
 
 from dataclasses import dataclass
@@ -133,7 +133,7 @@ def glossary() -> tuple[Term, ...]:
             "first_opinion",
             _("First opinion"),
             _(
-                "What a clinician holds before seeing the model’s answer. Kept beside the answer,"
+                "What a clinician holds before seeing the model\N{RIGHT SINGLE QUOTATION MARK}s answer. Kept beside the answer,"
                 " so that one can tell how often the model changed a mind."
             ),
         ),
@@ -141,7 +141,7 @@ def glossary() -> tuple[Term, ...]:
             "card",
             _("Model card"),
             _(
-                "The model’s record: what it was trained on, how it was measured, how good it is"
+                "The model\N{RIGHT SINGLE QUOTATION MARK}s record: what it was trained on, how it was measured, how good it is"
                 " and what it must not be used for."
             ),
         ),
