@@ -133,7 +133,7 @@ def glossary() -> tuple[Term, ...]:
             "first_opinion",
             _("First opinion"),
             _(
-                "What a clinician holds before seeing the model\N{RIGHT SINGLE QUOTATION MARK}s answer. Kept beside the answer,"
+                "What a clinician holds before seeing what the model says. Kept beside it,"
                 " so that one can tell how often the model changed a mind."
             ),
         ),
@@ -141,7 +141,7 @@ def glossary() -> tuple[Term, ...]:
             "card",
             _("Model card"),
             _(
-                "The model\N{RIGHT SINGLE QUOTATION MARK}s record: what it was trained on, how it was measured, how good it is"
+                "The record of a model: what it was trained on, how it was measured, how good it is"
                 " and what it must not be used for."
             ),
         ),
