@@ -1,8 +1,11 @@
 """The language that a page answers in, and the form that chooses it."""
 
+import re
+
 import httpx
 import pytest
 
+from tests.web_ui import catalogues
 from web_ui import languages
 from web_ui.languages import COOKIE, LANGUAGES, preferred
 
@@ -71,3 +74,26 @@ async def test_a_choice_from_another_site_is_refused(client: httpx.AsyncClient) 
 def test_each_language_is_named_in_itself() -> None:
     assert set(LANGUAGES) == {"en", "es", "fr", "hi"}
     assert languages.direction() == "ltr"
+
+
+@pytest.mark.parametrize("code", catalogues.TRANSLATED)
+def test_what_stands_in_for_values_and_marks_is_the_same_in_each_language(code: str) -> None:
+    for message in catalogues.read(code):
+        one = message.id if isinstance(message.id, str) else message.id[-1]
+        if not one:
+            continue
+        told = message.string if isinstance(message.string, tuple) else (message.string,)
+        for text in told:
+            if text:
+                assert _fixed(text) == _fixed(one), text
+
+
+def _fixed(text: str) -> list[str]:
+    """What a translation may not change: placeholders, tags, addresses."""
+    return sorted(re.findall(r"%\(\w+\)s|%%|<[^>]+>|`[^`]+`", text))
+
+
+async def test_a_page_is_in_the_reader_s_language(client: httpx.AsyncClient) -> None:
+    french = (await client.get("/about", headers={"accept-language": "fr"})).text
+    assert "C&#39;est un clinicien qui décide." in french
+    assert "A clinician decides." in (await client.get("/about")).text
