@@ -20,7 +20,7 @@ What has to be true of time is decided by whoever asks, with its own clock; Redi
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -36,6 +36,10 @@ from gateway.identity.refusals import AccountsUnavailable
 _PREFIX: Final = "identity:{all}:"
 
 R = TypeVar("R", bound=Record)
+
+
+class NobodyLeft(Exception):
+    """After this change nobody could administer the system."""
 
 
 class Taken(Exception):
@@ -95,14 +99,38 @@ class IdentityStore:
         await self._transaction(add)
 
     async def change_account(
-        self, account_id: str, change: Callable[[Account], Account]
+        self,
+        account_id: str,
+        change: Callable[[Account], Account],
+        *,
+        even_the_last: bool = False,
     ) -> Account | None:
         """Replace an account by what `change` makes of it; None where there is none.
 
         `change` is called again where somebody else was faster. Whatever it raises is raised, and
-        nothing is changed then. Id, name and subject stay as they are.
+        nothing is changed then. Id, name and subject stay as they are. `even_the_last` is for
+        who gives the last admin a new way in.
+
+        Raises:
+            NobodyLeft: it is the last account that could administer the system, and could no more.
         """
-        return await self._change(Account, f"account:{account_id}", change)
+        check = None if even_the_last else self._keep_an_admin
+        return await self._change(Account, f"account:{account_id}", change, check)
+
+    async def _keep_an_admin(self, pipe: Pipeline, before: Account, after: Account) -> None:
+        """Look at the others within the same transaction: of two who close each other at once, one
+        comes too late and sees what the other did."""
+        if not before.administers or after.administers:
+            return
+        await pipe.watch(_key("accounts"))
+        members = cast("set[bytes]", await pipe.smembers(_key("accounts")))
+        names = [_key(f"account:{one.decode()}") for one in members if one.decode() != before.id]
+        if names:
+            await pipe.watch(*names)
+        rows = cast("list[bytes | None]", await pipe.mget(names)) if names else []
+        others = (Account.model_validate_json(row) for row in rows if row is not None)
+        if not any(one.administers for one in others):
+            raise NobodyLeft
 
     # ---- sessions ----------------------------------------------------------------------------
 
@@ -188,6 +216,10 @@ class IdentityStore:
             pipe.srem(_key("keys"), key_id)
 
         await self._transaction(delete)
+
+    async def keys_of(self, account_id: str) -> list[ApiKey]:
+        """The API keys of an account, the newest first."""
+        return [one for one in await self.keys() if one.owner == account_id]
 
     # ---- one-time links ----------------------------------------------------------------------
 
@@ -295,14 +327,26 @@ class IdentityStore:
             rows = cast("list[bytes | None]", await self._client.mget(names)) if names else []
         return [kind.model_validate_json(row) for row in rows if row is not None]
 
-    async def _change(self, kind: type[R], name: str, change: Callable[[R], R]) -> R | None:
+    async def _change(
+        self,
+        kind: type[R],
+        name: str,
+        change: Callable[[R], R],
+        check: Callable[[Pipeline, R, R], Awaitable[None]] | None = None,
+    ) -> R | None:
         changed: R | None = None
 
         async def replace(pipe: Pipeline) -> None:
             nonlocal changed
             await pipe.watch(_key(name))
             row = cast("bytes | None", await pipe.get(_key(name)))
-            changed = None if row is None else change(kind.model_validate_json(row))
+            if row is None:
+                changed = None
+            else:
+                before = kind.model_validate_json(row)
+                changed = change(before)
+                if check is not None:
+                    await check(pipe, before, changed)
             _queue(pipe)
             if changed is not None:
                 pipe.set(_key(name), changed.model_dump_json(), keepttl=True)

@@ -17,7 +17,7 @@ from web_ui.accounts import MadeKey
 from web_ui.caller import Caller
 from web_ui.context import Asking, Context, In
 from web_ui.forms import Posted
-from web_ui.signing_in import check_twice, go, qr_code, refused, secret_of
+from web_ui.signing_in import check_twice, code_of, go, qr_code, refused, secret_of
 
 router = APIRouter(prefix="/account")
 
@@ -59,7 +59,8 @@ async def change_password(context: In, caller: Asking, fields: Posted) -> Respon
     """Another password; every other session ends."""
     try:
         check_twice(fields)
-        await context.gateway.change_password(caller, fields["old"], fields["new"])
+        given = {"old": fields["old"], "new": fields["new"]} | code_of(fields)
+        await context.gateway.change_password(caller, **given)
     except InputRefused as error:
         return await _again(context, caller, error)
     return go("/account?done=password")
@@ -93,9 +94,9 @@ async def confirm_codes(context: In, caller: Asking, fields: Posted) -> Response
 @router.post("/codes/off")
 async def give_up_codes(context: In, caller: Asking, fields: Posted) -> Response:
     """Sign in without a code from now on."""
-    given = {"password": fields["password"], "code": fields["code"].replace(" ", "")}
     try:
-        await context.gateway.give_up_codes(caller, **{k: v for k, v in given.items() if v})
+        given = {"password": fields["password"]} | code_of(fields)
+        await context.gateway.give_up_codes(caller, **given)
     except InputRefused as error:
         return await _again(context, caller, error)
     return go("/account?done=codes-off")

@@ -194,9 +194,9 @@ class GatewayClient:
         path = f"/auth/welcome/{token}"
         return _cookies(await self._call(caller, "POST", path, {"password": password}))
 
-    async def change_password(self, caller: Caller, old: str, new: str) -> None:
-        """Another password."""
-        await self._call(caller, "POST", "/auth/password", {"old": old, "new": new})
+    async def change_password(self, caller: Caller, **given: str) -> None:
+        """Another password, by `old` and `new`, and a `code` where one is asked for."""
+        await self._call(caller, "POST", "/auth/password", given)
 
     async def propose_codes(self, caller: Caller, *, token: str | None = None) -> CodeSecret:
         """A secret for a device. `token` is that of a session that has no identity yet."""
@@ -210,7 +210,7 @@ class GatewayClient:
         return _cookies(await self._call(caller, "POST", path, {"code": code}, token=token))
 
     async def give_up_codes(self, caller: Caller, **given: str) -> None:
-        """No codes any more."""
+        """No codes any more, by `password` and `code`."""
         await self._call(caller, "DELETE", "/auth/totp", given)
 
     async def change_preferences(self, caller: Caller, *, read_first: bool) -> None:

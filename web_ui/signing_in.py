@@ -38,6 +38,11 @@ _AT_THE_PROVIDER = {
         "The service that knows your organisation's accounts does not answer.",
         "Try again in a few seconds, or sign in with your password.",
     ),
+    "last-admin": (
+        "Somebody has to be admin",
+        "Your organisation says that you administer this no more, and nobody else here does.",
+        "Whoever runs Sightline makes another admin first.",
+    ),
     "no-provider": (
         "There is no other way to sign in",
         "Signing in with an account of your organisation is not set up here.",
@@ -226,6 +231,12 @@ def check_twice(fields: Fields) -> None:
         )
 
 
+def code_of(fields: Fields) -> dict[str, str]:
+    """The code that was typed, without its spaces; nothing where none was."""
+    code = fields["code"].replace(" ", "")
+    return {"code": code} if code else {}
+
+
 def _token(text: str) -> str:
     if not _TOKEN.fullmatch(text):
         raise NoSuchResource
@@ -250,9 +261,9 @@ async def confirm_page(context: In, caller: Asking, after: NextPlace = "/account
 async def confirm(context: In, caller: Asking, fields: Posted) -> Response:
     """Take the password once more."""
     place = safe_place(fields["next"], "/account")
-    given = {"password": fields["password"], "code": fields["code"].replace(" ", "")}
     try:
-        await context.gateway.reauthenticate(caller, **{k: v for k, v in given.items() if v})
+        given = {"password": fields["password"]} | code_of(fields)
+        await context.gateway.reauthenticate(caller, **given)
     except InputRefused as error:
         session = await context.gateway.session(caller)
         values = {"page": "account", "place": place, "session": session}

@@ -1,15 +1,18 @@
 """How often somebody may try: by name, and by the address that the tries come from.
 
 A try is counted before it is judged and taken back when it succeeds, so that a hundred at once
-are a hundred tries. What is counted is a digest: of a name that exists or does not, which makes no
-difference here, and of an address.
+are a hundred tries. One that we could not judge, because something of ours failed, does not count:
+else an outage would lock out whoever waited for its end. What is counted is a digest: of a name
+that exists or does not, which makes no difference here, and of an address.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from gateway.identity.refusals import LockedOut
+from diagnosis.errors import InputRefused
+from gateway.identity.refusals import AccountsUnavailable, LockedOut
 from gateway.store import IdentityStore
 
 FAILURES: Final = 5
@@ -34,6 +37,27 @@ class Attempts:
         self._store = store
         self._clock = clock
 
+    @asynccontextmanager
+    async def trying(self, name: str, address: str) -> AsyncIterator["Attempt"]:
+        """Count a try for as long as it is judged.
+
+        It stays counted where it was said to have failed, or was refused for what it holds; where
+        anything else went wrong it is taken back.
+
+        Raises:
+            LockedOut: it is one too many.
+        """
+        attempt = await self.begin(name, address)
+        try:
+            yield attempt
+        except InputRefused:
+            raise
+        except Exception:
+            if not attempt.failed:
+                with suppress(AccountsUnavailable):
+                    await attempt.take_back()
+            raise
+
     async def begin(self, name: str, address: str) -> "Attempt":
         """Count a try.
 
@@ -47,7 +71,12 @@ class Attempts:
         if wait > 0:
             await self._store.forgive_try(by_address, from_there)
             raise LockedOut(wait)
-        of_name, times = await self._store.note_try(by_name, at, SECONDS)
+        try:
+            of_name, times = await self._store.note_try(by_name, at, SECONDS)
+        except AccountsUnavailable:
+            with suppress(AccountsUnavailable):
+                await self._store.forgive_try(by_address, from_there)
+            raise
         attempt = Attempt(self._store, {by_name: of_name, by_address: from_there}, by_name)
         if len(times) > FAILURES:
             await attempt.take_back()
@@ -66,6 +95,12 @@ class Attempt:
         self._store = store
         self._tries = tries
         self._by_name = by_name
+        self.failed = False
+        """Whether it was judged, and wrong."""
+
+    def fail(self) -> None:
+        """It was wrong: it counts, whatever becomes of the request."""
+        self.failed = True
 
     async def take_back(self) -> None:
         """It was not a failure."""

@@ -63,7 +63,16 @@ async def first_admin(
         taken = await store.account_named(ADMIN)
         name = ADMIN if taken is None else f"{ADMIN}-{int(clock())}"
         shown = "Administrator"
-        waiting = [await people.enter(store, clock, name=name, roles=FIRST, display_name=shown)]
+        waiting = [
+            await people.enter(
+                store,
+                clock,
+                name=name,
+                roles=FIRST,
+                display_name=shown,
+                audit=lambda one: audit.add(by_command(Action.USER_CHANGE, one.id)),
+            )
+        ]
     await audit.add(by_command(Action.USER_CHANGE, waiting[0].id))
     return await people.invite(store, clock, waiting[0])
 
@@ -77,8 +86,17 @@ async def create_key(
     days: float,
     clock: Callable[[], float] = time.time,
 ) -> str:
-    """The text of a new API key of the account `scripts`."""
-    owner = await store.account_named(SCRIPTS) or await _scripts(store, clock)
+    """The text of a new API key of the account `scripts`.
+
+    Raises:
+        NameTaken: a person's account has this name; no key is made in a person's name.
+    """
+    owner = await store.account_named(SCRIPTS) or await _scripts(store, audit, clock)
+    if not owner.service:
+        raise NameTaken(
+            f"The account {SCRIPTS} is a person's, so no key can be made for it.",
+            remedy="Give that person another account, and close this one.",
+        )
     ends = clock() + days * 86400
     _, text = await Keys(store, clock).make(
         owner, name, roles, ends, lambda one: audit.add(by_command(Action.KEY_CHANGE, one.id))
@@ -119,8 +137,8 @@ async def reset_user(
     *,
     clock: Callable[[], float] = time.time,
 ) -> str:
-    """Take password and codes away, end every session, open the account, and return the token of
-    a new one-time link.
+    """Take password and codes away, end every session and every API key, open the account, and
+    return the token of a new one-time link.
 
     Raises:
         UnknownAccount: there is none of this name, or nobody signs in as it.
@@ -132,13 +150,17 @@ async def reset_user(
     await store.change_account(
         account.id,
         lambda one: one.model_copy(update={"password": None, "totp": None, "disabled": False}),
+        even_the_last=True,
     )
     await store.end_sessions(account.id)
+    await people.end_keys(
+        store, account, lambda one: audit.add(by_command(Action.KEY_CHANGE, one.id))
+    )
     await Attempts(store, clock).reopen(account.name)
     return await people.invite(store, clock, account)
 
 
-async def _scripts(store: IdentityStore, clock: Callable[[], float]) -> Account:
+async def _scripts(store: IdentityStore, audit: AuditLog, clock: Callable[[], float]) -> Account:
     try:
         return await people.enter(
             store,
@@ -147,6 +169,7 @@ async def _scripts(store: IdentityStore, clock: Callable[[], float]) -> Account:
             roles=tuple(Role),
             display_name="Scripts on this machine",
             service=True,
+            audit=lambda one: audit.add(by_command(Action.USER_CHANGE, one.id)),
         )
     except NameTaken:
         # Another command was faster.

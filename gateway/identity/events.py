@@ -6,9 +6,13 @@ from gateway.identity.records import Account
 
 
 def by_account(
-    account: Account | None, action: Action, outcome: AuditOutcome = AuditOutcome.ALLOWED
+    account: Account | None,
+    action: Action,
+    outcome: AuditOutcome = AuditOutcome.ALLOWED,
+    *,
+    about: str | None = None,
 ) -> AuditEvent:
-    """What somebody does to their own account; None: nobody that is known."""
+    """What somebody does to their own account, or to `about`; None: nobody that is known."""
     if account is None:
         return AuditEvent(
             at=now(), action=action, actor="anonymous", unit="default", outcome=outcome
@@ -20,7 +24,7 @@ def by_account(
         roles=tuple(sorted(account.roles)),
         unit=account.unit,
         outcome=outcome,
-        object=account.id,
+        object=about or account.id,
     )
 
 

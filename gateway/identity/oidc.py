@@ -4,6 +4,7 @@ What is easily got wrong is Authlib's (PKCE, the rules of an ID token) and joser
 The provider is asked anew at each sign-in, so that its keys may change at any time.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,6 +58,7 @@ class Person:
     roles: tuple[Role, ...] | None
     """By their groups; None where no claim is set that lists them."""
     auth_time: float | None
+    """When the provider last asked who sits there, by its own word; None where it says nothing."""
 
 
 class Provider:
@@ -191,13 +193,12 @@ class Provider:
             subject = Subject(issuer=self.issuer, subject=claims["sub"])
         except ValidationError:
             raise SignInFailed(cause="oidc: the subject is malformed") from None
-        at = claims.get("auth_time")
         return Person(
             subject=subject,
             login=_said(claims, "preferred_username") or _said(claims, "email"),
             name=_said(claims, "name") or _said(claims, "preferred_username"),
             roles=roles,
-            auth_time=float(at) if isinstance(at, int | float) else None,
+            auth_time=_time(claims.get("auth_time")),
         )
 
     async def _metadata(self) -> dict[str, Any]:
@@ -239,6 +240,12 @@ def _text(values: dict[str, Any], name: str) -> str:
     if not isinstance(found, str):
         raise ProviderUnavailable(cause=f"oidc: no {name}")
     return found
+
+
+def _time(found: Any) -> float | None:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        return None
+    return max(0.0, float(found))
 
 
 def _said(claims: dict[str, Any], name: str) -> str | None:

@@ -10,7 +10,7 @@ from diagnosis.identity import Role
 from gateway.identity.events import by_account
 from gateway.identity.oidc import Person
 from gateway.identity.passwords import check_password
-from gateway.identity.records import Account, Link, Subject, digest, new_id, new_secret
+from gateway.identity.records import Account, ApiKey, Link, Subject, digest, new_id, new_secret
 from gateway.identity.refusals import (
     LastAdmin,
     LinkUsed,
@@ -19,7 +19,7 @@ from gateway.identity.refusals import (
     UnknownAccount,
 )
 from gateway.identity.service import Service
-from gateway.store import IdentityStore, Taken
+from gateway.store import IdentityStore, NobodyLeft, Taken
 
 LINK_SECONDS: Final = 24 * 60 * 60
 """How long a one-time link is valid."""
@@ -82,8 +82,8 @@ async def invited(service: Service, token: str) -> Account:
 async def accept(service: Service, token: str, password: str) -> Account:
     """Use a link: it sets the password, and whatever there was before ends.
 
-    Sessions, codes of a device and failed tries are gone: this is also how somebody gets in again
-    who has lost the password or the device.
+    Sessions, codes of a device, API keys and failed tries are gone: this is also how somebody gets
+    in again who has lost the password or the device, and whoever found it may have made a key.
 
     Raises:
         PasswordRefused: the password cannot be used; the link stays valid.
@@ -101,9 +101,23 @@ async def accept(service: Service, token: str, password: str) -> Account:
         ),
     )
     await service.sessions.end_all(account)
+    await end_keys(
+        service.store,
+        account,
+        lambda one: service.audit.add(by_account(account, Action.KEY_CHANGE, about=one.id)),
+    )
     await service.attempts.reopen(account.name)
     assert changed is not None
     return changed
+
+
+async def end_keys(
+    store: IdentityStore, account: Account, audit: Callable[[ApiKey], Awaitable[None]]
+) -> None:
+    """End every API key of an account. `audit` is told of each before it goes."""
+    for key in await store.keys_of(account.id):
+        await audit(key)
+        await store.delete_key(key.id)
 
 
 async def known_at_provider(service: Service, person: Person) -> Account:
@@ -113,6 +127,7 @@ async def known_at_provider(service: Service, person: Person) -> Account:
 
     Raises:
         SignInFailed: there is none, none can be made, or it is closed.
+        LastAdmin: by their groups nobody could administer the system any more.
     """
     account = await service.store.account_of(person.subject)
     if account is None and person.roles:
@@ -127,9 +142,16 @@ async def known_at_provider(service: Service, person: Person) -> Account:
     if roles is None or roles == account.roles:
         return account
     await service.audit.add(by_account(account, Action.USER_CHANGE))
-    changed = await service.store.change_account(
-        account.id, lambda one: one.model_copy(update={"roles": roles})
-    )
+    try:
+        changed = await service.store.change_account(
+            account.id, lambda one: one.model_copy(update={"roles": roles})
+        )
+    except NobodyLeft:
+        # Let in with the old roles, they would keep what their organisation took away.
+        raise LastAdmin(
+            "Your organisation says that you administer this no more, and nobody else here does.",
+            remedy="Whoever runs Sightline makes another admin with `gateway create-user`.",
+        ) from None
     return changed or account
 
 
@@ -163,26 +185,17 @@ async def change(service: Service, account_id: str, **changes: Any) -> Account:
         UnknownAccount: there is none of this id.
         LastAdmin: nobody could administer the system any more.
     """
-    before = await service.store.account(account_id)
-    if before is None:
-        raise UnknownAccount
-    after = Account.model_validate(before.model_dump() | changes)
-    if _administers(before) and not _administers(after):
-        others = await service.store.accounts()
-        if not any(_administers(one) for one in others if one.id != account_id):
-            raise LastAdmin
-    changed = await service.store.change_account(
-        account_id, lambda one: Account.model_validate(one.model_dump() | changes)
-    )
+    try:
+        changed = await service.store.change_account(
+            account_id, lambda one: Account.model_validate(one.model_dump() | changes)
+        )
+    except NobodyLeft:
+        raise LastAdmin from None
     if changed is None:
         raise UnknownAccount
     if changed.disabled:
         await service.sessions.end_all(changed)
     return changed
-
-
-def _administers(account: Account) -> bool:
-    return account.can_sign_in and Role.ADMIN in account.roles
 
 
 async def _owner(service: Service, link: Link | None) -> Account:

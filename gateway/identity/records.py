@@ -5,6 +5,7 @@ Times are seconds since 1970.
 """
 
 import hashlib
+import re
 import secrets
 from typing import Annotated, Literal
 
@@ -45,6 +46,11 @@ def digest(secret: str) -> str:
 def new_id(prefix: Literal["u", "k"]) -> str:
     """A new id of an account (`u_…`) or of a key (`k_…`)."""
     return f"{prefix}_{secrets.token_hex(8)}"
+
+
+def is_id(text: str, prefix: Literal["u", "k"]) -> bool:
+    """Whether a text has the form of an id; one that has not is looked for nowhere."""
+    return re.fullmatch(rf"{prefix}_[A-Za-z0-9_-]{{1,64}}", text) is not None
 
 
 class Record(BaseModel):
@@ -93,6 +99,11 @@ class Account(Record):
     def can_sign_in(self) -> bool:
         """Whether there is a way in; an invited account has none yet."""
         return not self.disabled and not self.service and bool(self.password or self.subject)
+
+    @property
+    def administers(self) -> bool:
+        """Whether they can sign in and keep accounts."""
+        return self.can_sign_in and Role.ADMIN in self.roles
 
 
 class Session(Record):

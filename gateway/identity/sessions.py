@@ -38,6 +38,7 @@ class Sessions:
         *,
         instead_of: str | None = None,
         awaits: Literal["code", "enrolment"] | None = None,
+        auth_time: float | None = None,
     ) -> str:
         """Begin a session with a new id, and return the value of its cookie.
 
@@ -45,6 +46,7 @@ class Sessions:
             account: whose.
             instead_of: the cookie that the browser has; its session, if it has one, ends.
             awaits: what is missing before anybody is signed in.
+            auth_time: when they showed who they are, where that was not now; never later than now.
         """
         secret, at = new_secret(), self._clock()
         if instead_of is not None:
@@ -55,7 +57,7 @@ class Sessions:
             csrf=new_secret(),
             made_at=at,
             seen_at=at,
-            auth_time=at,
+            auth_time=at if auth_time is None else min(auth_time, at),
             awaits=awaits,
         )
         await self._store.add_session(session, LIFE_SECONDS)
@@ -79,11 +81,12 @@ class Sessions:
             )
         return session, account
 
-    async def confirm(self, session: Session) -> None:
-        """Whoever sits there has just given the password again."""
+    async def confirm(self, session: Session, auth_time: float | None = None) -> None:
+        """Whoever sits there has shown again who they are: now, or at a time before."""
         at = self._clock()
+        shown = at if auth_time is None else min(auth_time, at)
         await self._store.change_session(
-            session.digest, lambda one: one.model_copy(update={"auth_time": at, "seen_at": at})
+            session.digest, lambda one: one.model_copy(update={"auth_time": shown, "seen_at": at})
         )
 
     async def end(self, cookie: str | None) -> None:

@@ -12,7 +12,7 @@ from gateway.identity.attempts import Attempt
 from gateway.identity.codes import step_of
 from gateway.identity.events import by_account
 from gateway.identity.records import Account, plain_name
-from gateway.identity.refusals import SignInFailed
+from gateway.identity.refusals import CodeRefused, SignInFailed
 from gateway.identity.service import Service
 
 Next = Literal["done", "code", "enrol"]
@@ -50,49 +50,91 @@ async def by_password(
         LockedOut: there were too many failures.
     """
     name = plain_name(name)
-    attempt = await service.attempts.begin(name, address)
-    account = await service.store.account_named(name)
-    kept = account.password if account is not None and account.can_sign_in else None
-    if not await service.passwords.verify(kept, password):
-        await _fail(service, account)
-    assert account is not None
-    assert kept is not None
-    if account.totp is not None and code is None:
-        await attempt.take_back()
-        begun = await service.sessions.begin(account, instead_of=cookie, awaits="code")
-        return Progress("code", begun)
-    if account.totp is not None and code is not None:
-        await _use_code(service, account, code)
-    if service.passwords.is_outdated(kept):
-        await _hash_again(service, account, password)
-    return await _let_in(service, account, attempt, cookie)
+    async with service.attempts.trying(name, address) as attempt:
+        account = await service.store.account_named(name)
+        kept = account.password if account is not None and account.can_sign_in else None
+        if not await service.passwords.verify(kept, password):
+            await _fail(service, account, attempt)
+        assert account is not None
+        assert kept is not None
+        if account.totp is not None and code is None:
+            await attempt.take_back()
+            begun = await service.sessions.begin(account, instead_of=cookie, awaits="code")
+            return Progress("code", begun)
+        if account.totp is not None and code is not None:
+            await _use_code(service, account, code, attempt)
+        if service.passwords.is_outdated(kept):
+            await _hash_again(service, account, password)
+        return await _let_in(service, account, attempt, cookie)
 
 
 async def by_code(
     service: Service, account: Account, code: str, *, address: str, cookie: str
 ) -> Progress:
     """The second step of one that began with a password; raises as `by_password` does."""
-    attempt = await service.attempts.begin(account.name, address)
-    await _use_code(service, account, code)
-    return await _let_in(service, account, attempt, cookie)
+    async with service.attempts.trying(account.name, address) as attempt:
+        await _use_code(service, account, code, attempt)
+        return await _let_in(service, account, attempt, cookie)
 
 
 async def confirm_password(
     service: Service, account: Account, password: str, code: str | None, *, address: str
 ) -> None:
-    """Nothing, where whoever is signed in still knows the password; raises as `by_password`."""
-    attempt = await service.attempts.begin(account.name, address)
-    if not await service.passwords.verify(account.password, password):
-        await _fail(service, account)
-    if account.totp is not None and code is not None:
-        await _use_code(service, account, code)
-    await attempt.succeed()
+    """Nothing, where whoever is signed in still knows the password and holds the device.
+
+    Raises:
+        CodeRefused: the account has codes and none was given; that is no try.
+        SignInFailed: something is wrong, whatever it is.
+        LockedOut: there were too many failures.
+    """
+    require_code(account, code)
+    async with service.attempts.trying(account.name, address) as attempt:
+        if not await service.passwords.verify(account.password, password):
+            await _fail(service, account, attempt)
+        if account.totp is not None and code is not None:
+            await _use_code(service, account, code, attempt)
+        await attempt.succeed()
 
 
-async def begin_session(service: Service, account: Account, cookie: str | None) -> Progress:
+async def confirm_code(service: Service, account: Account, code: str, *, address: str) -> None:
+    """Nothing, where whoever is signed in holds the device; raises as `by_password` does."""
+    async with service.attempts.trying(account.name, address) as attempt:
+        await _use_code(service, account, code, attempt)
+        await attempt.succeed()
+
+
+def require_code(account: Account, code: str | None) -> None:
+    """Nothing, unless the account has codes and none was given.
+
+    Raises:
+        CodeRefused: one has to be given.
+    """
+    if account.totp is not None and code is None:
+        raise CodeRefused(
+            "Your account has codes, so this takes one beside the password.",
+            remedy="Type the code that your device shows now too.",
+        )
+
+
+async def begin_session(
+    service: Service,
+    account: Account,
+    cookie: str | None,
+    *,
+    by_provider: bool = False,
+    auth_time: float | None = None,
+) -> Progress:
     """Begin the session of somebody who is who they say.
 
     Its id is new, so that one planted in the browser before is of no use to anybody.
+
+    Args:
+        service: the parts.
+        account: whose.
+        cookie: of the session that the browser has; that one ends.
+        by_provider: whether the organisation's provider says so, whose own rules about codes hold;
+            a password alone is not enough where a role asks for codes, whoever else knows them.
+        auth_time: when they showed who they are; by default now.
     """
     at = service.clock()
     await service.audit.add(by_account(account, Action.SIGN_IN))
@@ -100,10 +142,11 @@ async def begin_session(service: Service, account: Account, cookie: str | None) 
         account.id, lambda one: one.model_copy(update={"signed_in_at": at})
     )
     asked = set(service.settings.code_required_for) & set(account.roles)
-    if asked and account.totp is None and account.subject is None:
+    if asked and account.totp is None and not by_provider:
         begun = await service.sessions.begin(account, instead_of=cookie, awaits="enrolment")
         return Progress("enrol", begun)
-    return Progress("done", await service.sessions.begin(account, instead_of=cookie))
+    begun = await service.sessions.begin(account, instead_of=cookie, auth_time=auth_time)
+    return Progress("done", begun)
 
 
 async def _let_in(
@@ -114,13 +157,15 @@ async def _let_in(
     return await begin_session(service, account, cookie)
 
 
-async def _fail(service: Service, account: Account | None) -> None:
+async def _fail(service: Service, account: Account | None, attempt: Attempt) -> None:
+    # Before anything that may fail on our side: a wrong password stays one.
+    attempt.fail()
     service.metrics.sign_ins.labels("refused").inc()
     await service.audit.add(by_account(account, Action.SIGN_IN_FAILED, AuditOutcome.REFUSED))
     raise SignInFailed
 
 
-async def _use_code(service: Service, account: Account, code: str) -> None:
+async def _use_code(service: Service, account: Account, code: str, attempt: Attempt) -> None:
     """Take a code, once: of two requests with one code, one fails."""
     taken = False
 
@@ -134,7 +179,7 @@ async def _use_code(service: Service, account: Account, code: str) -> None:
 
     await service.store.change_account(account.id, take)
     if not taken:
-        await _fail(service, account)
+        await _fail(service, account, attempt)
 
 
 async def _hash_again(service: Service, account: Account, password: str) -> None:

@@ -140,6 +140,13 @@ def _app(gateway: StandInGateway) -> FastAPI:
         if fresh and not gateway.fresh:
             raise ReauthenticationNeeded
 
+    def confirming(given: dict[str, str], password: str) -> None:
+        """What is asked of who is signed in: the password, and a code where there are codes."""
+        if gateway.totp and "code" not in given:
+            raise CodeRefused("Your account has codes, so this takes one beside the password.")
+        if given[password] != PASSWORD or (gateway.totp and given["code"] != CODE):
+            raise SignInFailed
+
     def with_cookie(answer: Response, value: str) -> Response:
         answer.set_cookie(COOKIE, value, path="/", httponly=True, samesite="lax")
         return answer
@@ -186,16 +193,13 @@ def _app(gateway: StandInGateway) -> FastAPI:
     @app.post("/auth/reauthenticate", status_code=204)
     async def reauthenticate(request: Request) -> None:
         changing(request)
-        given = await request.json()
-        if given["password"] != PASSWORD or (gateway.totp and given.get("code") != CODE):
-            raise SignInFailed
+        confirming(await request.json(), "password")
         gateway.fresh = True
 
     @app.post("/auth/password", status_code=204)
     async def password(request: Request) -> None:
         changing(request)
-        if (await request.json())["old"] != PASSWORD:
-            raise SignInFailed
+        confirming(await request.json(), "old")
 
     @app.get("/auth/welcome/{token}")
     async def look(token: str) -> dict[str, str]:
@@ -225,8 +229,7 @@ def _app(gateway: StandInGateway) -> FastAPI:
     @app.delete("/auth/totp", status_code=204)
     async def give_up(request: Request) -> None:
         changing(request)
-        if (await request.json())["password"] != PASSWORD:
-            raise SignInFailed
+        confirming(await request.json(), "password")
         gateway.totp = False
 
     @app.patch("/api/v1/account/preferences")

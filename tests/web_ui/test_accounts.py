@@ -237,6 +237,22 @@ async def test_a_password_is_changed(client: httpx.AsyncClient) -> None:
     assert "another long one" not in wrong.text
 
 
+async def test_a_password_is_changed_with_a_code_where_there_are_codes(
+    client: httpx.AsyncClient, gateway: StandInGateway
+) -> None:
+    somebody(client, Role.OPS)
+    form = (await client.get("/account")).text.partition('action="/account/password"')[2]
+    assert "one-time-code" not in form
+    gateway.totp = True
+    form = (await client.get("/account")).text.partition('action="/account/password"')[2]
+    assert "one-time-code" in form
+    given = {"old": PASSWORD, "new": "another long one", "again": "another long one"}
+    without = await client.post("/account/password", data=given)
+    assert (without.status_code, "takes one beside" in without.text) == (422, True)
+    done = await client.post("/account/password", data=given | {"code": "123 456"})
+    assert done.headers["location"] == "/account?done=password"
+
+
 async def test_changes_ask_for_the_password_once_more(
     client: httpx.AsyncClient, gateway: StandInGateway
 ) -> None:

@@ -18,9 +18,9 @@ from gateway.identity.events import by_account
 from gateway.identity.records import Account, Session
 from gateway.identity.refusals import CodeRefused
 from gateway.identity.routes.sign_in import set_cookie
-from gateway.identity.routes.wire import CodeSecret, Confirmation, OnlyCode
+from gateway.identity.routes.wire import CodeSecret, CodesWanted, Confirmation, OnlyCode
 from gateway.identity.service import ServiceDependency
-from gateway.identity.signing_in import confirm_password
+from gateway.identity.signing_in import confirm_code, confirm_password, require_code
 
 router = APIRouter(prefix="/auth/totp")
 
@@ -43,9 +43,23 @@ Enrolling = Annotated[tuple[Session, Account], Depends(_enrolling)]
 
 
 @router.post("")
-async def propose(enrolling: Enrolling, service: ServiceDependency) -> CodeSecret:
-    """A secret for a device; it counts once a code of it was confirmed."""
+async def propose(
+    enrolling: Enrolling,
+    request: Request,
+    service: ServiceDependency,
+    body: CodesWanted | None = None,
+) -> CodeSecret:
+    """A secret for a device; it counts once a code of it was confirmed.
+
+    Where there is a device already, a code of that one is asked for: else a password alone would
+    put another in its place.
+    """
     _, account = enrolling
+    code = None if body is None else body.code
+    require_code(account, code)
+    if account.totp is not None and code is not None:
+        await confirm_code(service, account, code, address=address_of(request))
+    await service.audit.add(by_account(account, Action.USER_CHANGE))
     secret = new_code_secret()
     await service.store.change_account(
         account.id, lambda one: one.model_copy(update={"totp_proposed": secret})
@@ -59,13 +73,13 @@ async def confirm(
 ) -> Response:
     """A code of the proposed secret: from now on every sign-in asks for one."""
     session, account = enrolling
-    attempt = await service.attempts.begin(account.name, address_of(request))
-    step = None
-    if account.totp_proposed is not None:
-        step = step_of(account.totp_proposed, body.code, service.clock())
-    if step is None:
-        raise CodeRefused
-    await attempt.take_back()
+    async with service.attempts.trying(account.name, address_of(request)) as attempt:
+        step = None
+        if account.totp_proposed is not None:
+            step = step_of(account.totp_proposed, body.code, service.clock())
+        if step is None:
+            raise CodeRefused
+        await attempt.take_back()
     await service.audit.add(by_account(account, Action.USER_CHANGE))
     await service.store.change_account(
         account.id,
@@ -85,7 +99,7 @@ async def confirm(
 async def give_up(
     body: Confirmation, request: Request, caller: CallerDependency, service: ServiceDependency
 ) -> None:
-    """No codes any more; asks for the password."""
+    """No codes any more; asks for the password and a code."""
     caller.own_session()
     account = caller.account
     await confirm_password(service, account, body.password, body.code, address=address_of(request))

@@ -7,6 +7,7 @@ from diagnosis.errors import Forbidden, InvalidRequest
 from diagnosis.identity import Role
 from gateway.identity.callers import CallerDependency
 from gateway.identity.keys import LONGEST_SECONDS
+from gateway.identity.records import is_id
 from gateway.identity.refusals import UnknownKey
 from gateway.identity.routes.wire import Key, KeyList, MadeKey, NewKey
 from gateway.identity.service import ServiceDependency
@@ -52,7 +53,7 @@ async def make_key(body: NewKey, caller: CallerDependency, service: ServiceDepen
 async def delete_key(key_id: str, caller: CallerDependency, service: ServiceDependency) -> None:
     """End a key at once."""
     caller.own_session()
-    key = await service.store.key(key_id)
+    key = await service.store.key(key_id) if is_id(key_id, "k") else None
     every = Role.ADMIN in caller.identity.granted
     if key is None or not (every or key.owner == caller.account.id):
         raise UnknownKey

@@ -100,7 +100,16 @@ async def _flow(request: Request, service: Service, state: str | None) -> Flow:
 async def _sign_in(request: Request, service: Service, person: Person) -> str:
     account = await people.known_at_provider(service, person)
     service.metrics.sign_ins.labels("allowed").inc()
-    return (await begin_session(service, account, cookie_of(request, service))).cookie
+    # A provider whose own session goes on lets somebody in without asking them anything. Such a
+    # sign-in is as old as the provider's question; where it does not say when that was, it is old.
+    begun = await begin_session(
+        service,
+        account,
+        cookie_of(request, service),
+        by_provider=True,
+        auth_time=person.auth_time or 0.0,
+    )
+    return begun.cookie
 
 
 async def _confirm(request: Request, service: Service, person: Person) -> None:
@@ -111,7 +120,8 @@ async def _confirm(request: Request, service: Service, person: Person) -> None:
     # The provider says itself when it last asked: it may not have asked at all.
     if person.auth_time is None or service.clock() - person.auth_time > FRESH_SECONDS:
         raise SignInFailed(cause="oidc: the provider did not ask again")
-    await service.sessions.confirm(found[0])
+    await service.audit.add(by_account(found[1], Action.SIGN_IN))
+    await service.sessions.confirm(found[0], person.auth_time)
 
 
 def _cookie_name(service: Service) -> str:

@@ -134,6 +134,7 @@ async def reauthenticate(
     await signing_in.confirm_password(
         service, caller.account, body.password, body.code, address=address_of(request)
     )
+    await service.audit.add(by_account(caller.account, Action.SIGN_IN))
     await service.sessions.confirm(own)
 
 
@@ -144,7 +145,9 @@ async def change_password(
     """Another password; every other session of the account ends."""
     own, account = caller.own_session(), caller.account
     check_password(body.new, account.name, account.display_name)
-    await signing_in.confirm_password(service, account, body.old, None, address=address_of(request))
+    await signing_in.confirm_password(
+        service, account, body.old, body.code, address=address_of(request)
+    )
     hashed = await service.passwords.hash(body.new)
     await service.audit.add(by_account(account, Action.USER_CHANGE))
     await service.store.change_account(

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from diagnosis.audit import Action, AuditEvent
 from gateway.identity import people
 from gateway.identity.callers import CallerDependency
+from gateway.identity.records import is_id
 from gateway.identity.refusals import NoProvider, UnknownAccount
 from gateway.identity.routes.wire import (
     LinkView,
@@ -67,7 +68,7 @@ async def invite_user(
 ) -> LinkView:
     """A one-time link that sets the password and takes codes away; older ones count no more."""
     caller.require_fresh()
-    account = await service.store.account(user_id)
+    account = await service.store.account(_known(user_id))
     if account is None or account.service or account.disabled:
         raise UnknownAccount
     await service.audit.add(
@@ -82,6 +83,6 @@ async def invite_user(
 
 def _known(user_id: str) -> str:
     """The id, where it has the form of one: nothing else is written down."""
-    if not (user_id.startswith("u_") and user_id.removeprefix("u_").isalnum()):
+    if not is_id(user_id, "u"):
         raise UnknownAccount
     return user_id

@@ -30,7 +30,7 @@ class SignIn(Body):
 
 
 class Confirmation(Body):
-    """The password once more."""
+    """The password once more; with a code where the account has codes."""
 
     password: Password
     code: Code | None = None
@@ -43,10 +43,17 @@ class NewPassword(Body):
 
 
 class PasswordChange(Body):
-    """The password that counts and the one that shall."""
+    """The password that counts and the one that shall; with a code where the account has codes."""
 
     old: Password
+    code: Code | None = None
     new: Annotated[str, StringConstraints(max_length=MAX_CHARACTERS + 1)]
+
+
+class CodesWanted(Body):
+    """Codes of another device; with one of the device that has been asked for until now."""
+
+    code: Code | None = None
 
 
 class OnlyCode(Body):

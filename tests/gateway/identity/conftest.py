@@ -14,12 +14,13 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from diagnosis.audit import MemoryAudit
+from diagnosis.audit import AuditEvent, MemoryAudit
+from diagnosis.errors import AuditUnavailable
 from diagnosis.identity import Role
 from diagnosis.redis_connection import open_client
 from gateway.identity import people
 from gateway.identity.app import create_app
-from gateway.identity.records import Account
+from gateway.identity.records import Account, ApiKey
 from gateway.identity.service import Service
 from gateway.settings import IdentitySettings
 from tests.fixtures.redis import RedisServer
@@ -47,6 +48,13 @@ class Noted(MemoryAudit):
 
     def said(self) -> list[tuple[str, str]]:
         return [(event.action.value, event.outcome.value) for event in self.events]
+
+
+class NoTrail(Noted):
+    """Nothing can be written down at the moment."""
+
+    async def add(self, event: AuditEvent) -> None:
+        raise AuditUnavailable
 
 
 class Door:
@@ -86,6 +94,9 @@ class Door:
         )
         assert changed is not None
         return changed
+
+    async def note_key(self, key: ApiKey) -> None:
+        """A key that is made by the test itself is written nowhere."""
 
     async def signed_in(self, name: str = "ada", *roles: Role, **fields: Any) -> "SignedIn":
         """Somebody with these roles, in a browser of their own."""

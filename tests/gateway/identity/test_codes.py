@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pyotp
+import pytest
 
 from diagnosis.identity import Role
+from gateway.identity import people
+from gateway.identity.records import Subject
 from tests.gateway.identity.conftest import PASSWORD, Door, SignedIn, said, sign_in
 
 
@@ -102,12 +105,62 @@ async def test_no_second_step_without_the_first(door: Door) -> None:
         assert said(answer) == (401, "sign-in-failed")
 
 
-async def test_given_up_with_the_password(door: Door) -> None:
-    ada, _ = await with_codes(door)
-    wrong = await ada.ask("DELETE", "/auth/totp", {"password": "wrong"})
-    assert said(wrong) == (401, "sign-in-failed")
-    assert (await ada.ask("DELETE", "/auth/totp", {"password": PASSWORD})).status_code == 204
+async def test_given_up_with_the_password_and_a_code(door: Door) -> None:
+    ada, shown = await with_codes(door)
+    alone = await ada.ask("DELETE", "/auth/totp", {"password": PASSWORD})
+    assert said(alone) == (422, "code-refused")
+    for wrong in (
+        {"password": "wrong", "code": shown()},
+        {"password": PASSWORD, "code": "000000"},
+    ):
+        assert said(await ada.ask("DELETE", "/auth/totp", wrong)) == (401, "sign-in-failed")
+    right = {"password": PASSWORD, "code": shown()}
+    assert (await ada.ask("DELETE", "/auth/totp", right)).status_code == 204
     assert (await sign_in(await door.browser())).json() == {"next": "done"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/auth/reauthenticate", {"password": PASSWORD}),
+        ("/auth/password", {"old": PASSWORD, "new": "another meadow at noon"}),
+        ("/auth/totp", {}),
+    ],
+)
+async def test_with_codes_a_password_alone_changes_nothing(
+    door: Door, path: str, body: dict[str, str]
+) -> None:
+    """A stolen password at a screen that was left alone must not take the device's place."""
+    ada, shown = await with_codes(door)
+    before = await door.service.store.account(ada.account.id)
+    assert said(await ada.ask("POST", path, body)) == (422, "code-refused")
+    assert said(await ada.ask("POST", path, body | {"code": "000000"})) == (401, "sign-in-failed")
+    assert await door.service.store.account(ada.account.id) == before
+    assert (await ada.ask("POST", path, body | {"code": shown()})).status_code in (200, 204)
+    used = await door.service.store.account(ada.account.id)
+    assert used is not None
+    assert used != before
+
+
+async def test_a_code_that_was_left_out_is_no_failed_try(door: Door) -> None:
+    ada, shown = await with_codes(door)
+    for _ in range(10):
+        await ada.ask("POST", "/auth/reauthenticate", {"password": PASSWORD})
+    both = {"password": PASSWORD, "code": shown()}
+    assert (await ada.ask("POST", "/auth/reauthenticate", both)).status_code == 204
+
+
+async def test_another_device_takes_the_place_of_the_first(door: Door) -> None:
+    ada, shown = await with_codes(door)
+    proposed = (await ada.ask("POST", "/auth/totp", {"code": shown()})).json()
+    other = pyotp.TOTP(proposed["secret"])
+    door.clock.go_on(30)
+    code = other.at(int(door.clock()))
+    assert (await ada.ask("POST", "/auth/totp/confirm", {"code": code})).status_code == 204
+    door.clock.go_on(30)
+    assert (await sign_in(await door.browser(), code=shown())).status_code == 401
+    new = other.at(int(door.clock()))
+    assert (await sign_in(await door.browser(), code=new)).status_code == 200
 
 
 async def test_an_old_session_sets_up_no_codes(door: Door) -> None:
@@ -115,6 +168,20 @@ async def test_an_old_session_sets_up_no_codes(door: Door) -> None:
     ada = await door.signed_in("ada")
     door.clock.go_on(121)
     assert said(await ada.ask("POST", "/auth/totp")) == (403, "reauthentication-needed")
+
+
+async def test_whoever_comes_with_a_password_needs_the_codes_of_the_role(
+    open_door: Callable[..., Any],
+) -> None:
+    """Also somebody whom the organisation's provider knows too: this way in did not ask it."""
+    door = await open_door(code_required_for=(Role.ADMIN,))
+    known = Subject(issuer="https://provider.example", subject="ada")
+    ada = await door.person("ada", Role.ADMIN, subject=known)
+    assert (await sign_in(await door.browser())).json() == {"next": "enrol"}
+    token = await people.invite(door.service.store, door.clock, ada)
+    browser = await door.browser()
+    await browser.post(f"/auth/welcome/{token}", json={"password": "another meadow at noon"})
+    assert said(await browser.get("/internal/check")) == (401, "not-signed-in")
 
 
 async def test_roles_may_ask_for_codes(open_door: Callable[..., Any]) -> None:

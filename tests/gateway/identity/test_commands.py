@@ -3,10 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
+from diagnosis.errors import AuditUnavailable
 from diagnosis.identity import Role
 from gateway.identity import commands, people
 from gateway.identity.refusals import AccountsUnavailable, NameTaken, UnknownAccount
-from tests.gateway.identity.conftest import PASSWORD, Door, Noted, said, sign_in
+from tests.gateway.identity.conftest import PASSWORD, Door, Noted, NoTrail, said, sign_in
 
 
 async def use(door: Door, token: str) -> int:
@@ -55,7 +56,11 @@ async def test_a_key_of_the_command_line(door: Door) -> None:
         assert found[0].expires_at == door.clock() + 2 * 86400
     [scripts] = await store.accounts()
     assert not scripts.can_sign_in
-    assert [(event.actor, event.action) for event in trail.events] == [("system", "key-change")] * 2
+    assert [(event.actor, event.action) for event in trail.events] == [
+        ("system", "user-change"),
+        ("system", "key-change"),
+        ("system", "key-change"),
+    ]
     assert (await sign_in(await door.browser(), "scripts")).status_code == 401
     # It is nobody, so it does not stand in for an admin.
     assert await commands.first_admin(store, door.trail, clock=door.clock) is not None
@@ -106,3 +111,40 @@ async def test_nobody_is_let_in_who_is_not_there(door: Door) -> None:
 def test_a_store_that_is_away_is_said() -> None:
     with pytest.raises(AccountsUnavailable):
         commands.with_store("unix:///nonexistent.sock", commands.first_admin)
+
+
+async def test_what_cannot_be_written_down_is_not_done(door: Door) -> None:
+    store = door.service.store
+    with pytest.raises(AuditUnavailable):
+        await commands.first_admin(store, NoTrail(), clock=door.clock)
+    with pytest.raises(AuditUnavailable):
+        await commands.create_key(
+            store, NoTrail(), (Role.OPS,), name="nightly", days=2, clock=door.clock
+        )
+    assert await store.accounts() == []
+    assert await store.keys() == []
+
+
+async def test_no_key_is_made_in_the_name_of_a_person(door: Door) -> None:
+    await door.person("scripts", Role.OPS)
+    with pytest.raises(NameTaken, match="a person's"):
+        await commands.create_key(
+            door.service.store, Noted(), (Role.OPS,), name="nightly", days=2, clock=door.clock
+        )
+    assert await door.service.store.keys() == []
+
+
+async def test_a_reset_ends_keys_and_says_so(door: Door) -> None:
+    ada = await door.person("ada", Role.ADMIN)
+    bob = await door.person("bob", Role.OPS)
+    texts = []
+    for owner in (ada, bob):
+        _, text = await door.service.keys.make(
+            owner, "a script", owner.roles, door.clock() + 60, door.note_key
+        )
+        texts.append(text)
+    trail = Noted()
+    await commands.reset_user(door.service.store, trail, "ada", clock=door.clock)
+    assert await door.service.keys.find(texts[0]) is None
+    assert await door.service.keys.find(texts[1]) is not None
+    assert trail.said() == [("user-change", "allowed"), ("key-change", "allowed")]

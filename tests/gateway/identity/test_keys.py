@@ -78,6 +78,8 @@ async def test_a_deleted_key_ends_at_once(door: Door) -> None:
     made = (await make(ada, "clinician")).json()
     assert (await ada.ask("DELETE", f"/api/v1/keys/{made['id']}")).status_code == 204
     assert await who(door, made["key"]) is None
+    for odd in ("k_%C3%A9", "k_" + "0" * 65, "nonsense"):
+        assert said(await ada.ask("DELETE", f"/api/v1/keys/{odd}")) == (404, "unknown-key")
     again = await ada.ask("DELETE", f"/api/v1/keys/{made['id']}")
     assert said(again) == (404, "unknown-key")
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 
 from diagnosis.identity import Role
 from gateway.identity import people
-from gateway.identity.oidc import safe_path
+from gateway.identity.oidc import Person, Provider, safe_path
 from gateway.identity.records import Subject
 from gateway.settings import PROJECT
 from tests.fixtures.ports import free_port
@@ -205,6 +206,46 @@ async def test_once_more_for_what_asks_for_it(with_provider: Open, kept: Redis) 
     assert browser.cookies[COOKIE] == before
     made = await browser.post("/api/v1/users", json={"name": "new"}, headers=headers)
     assert made.status_code == 201
+
+
+@pytest.mark.parametrize(("told", "expected"), [(None, 0), (-3600.0, -3600), (3600.0, 0)])
+async def test_who_was_let_in_without_being_asked_has_shown_nothing_lately(
+    with_provider: Open, monkeypatch: pytest.MonkeyPatch, told: float | None, expected: int
+) -> None:
+    """A provider whose own session goes on asks nobody; its word about when it did is what counts.
+
+    `told` is that word, in seconds from now.
+    """
+    door = await with_provider(**GROUPS)
+    finish = Provider.finish
+
+    async def says(*args: Any, **named: Any) -> Person:
+        at = None if told is None else door.clock() + told
+        return replace(await finish(*args, **named), auth_time=at)
+
+    monkeypatch.setattr(Provider, "finish", says)
+    browser, _ = await sign_in_as(door, "root")
+    session = (await browser.get("/auth/session")).json()
+    now = int(door.clock())
+    assert session["auth_time"] == (0 if told is None else now + expected)
+    headers = {"X-CSRF-Token": session["csrf"]}
+    made = await browser.post("/api/v1/users", json={"name": "new"}, headers=headers)
+    assert made.status_code == (201 if told == 3600.0 else 403)
+
+
+async def test_the_last_admin_is_not_let_in_as_less(with_provider: Open) -> None:
+    """Nor as an admin, which their organisation says they are no more."""
+    door = await with_provider(**GROUPS)
+    _, answer = await sign_in_as(door, "root")
+    assert answer.headers["location"] == "/"
+    changed = GROUPS | {"oidc_roles": {"radiology": Role.CLINICIAN}}
+    door = await with_provider(**changed)
+    browser, refused = await sign_in_as(door, "root")
+    assert refused.headers["location"] == "/sign-in?problem=last-admin"
+    assert COOKIE not in browser.cookies
+    await door.person("ada", Role.ADMIN)
+    browser, _ = await sign_in_as(door, "root")
+    assert (await browser.get("/auth/session")).json()["roles"] == ["clinician"]
 
 
 async def _sessions(kept: Redis, account_id: str) -> list[str]:

@@ -10,7 +10,16 @@ from argon2 import PasswordHasher
 from diagnosis.identity import Role
 from gateway.identity import people
 from gateway.identity.attempts import FREE_BY_ADDRESS
-from tests.gateway.identity.conftest import COOKIE, PASSWORD, Clock, Door, said, sign_in
+from gateway.identity.refusals import TooManySignIns
+from tests.gateway.identity.conftest import (
+    COOKIE,
+    PASSWORD,
+    Clock,
+    Door,
+    NoTrail,
+    said,
+    sign_in,
+)
 
 
 async def test_name_and_password_let_in(door: Door) -> None:
@@ -240,10 +249,12 @@ async def test_a_link_that_counts_no_more(door: Door, why: str) -> None:
 
 
 async def test_a_link_ends_what_was_before(door: Door) -> None:
-    """Sessions, codes and failed tries: it is how somebody gets in again."""
-    ada = await door.signed_in("ada")
+    """Sessions, codes, keys and failed tries: it is how somebody gets in again."""
+    ada = await door.signed_in("ada", Role.CLINICIAN)
     codes = await ada.set_up_codes()
     await ada.ask("POST", "/auth/totp/confirm", {"code": codes.at(int(door.clock()))})
+    body = {"name": "a script", "roles": ["clinician"], "expires_at": "2027-03-01T00:00:00Z"}
+    made = (await ada.ask("POST", "/api/v1/keys", body)).json()
     for _ in range(5):
         await sign_in(await door.browser("10.0.3.1"), "ada", "wrong")
     token = await people.invite(door.service.store, door.clock, ada.account)
@@ -251,9 +262,47 @@ async def test_a_link_ends_what_was_before(door: Door) -> None:
     changed = await new.post(f"/auth/welcome/{token}", json={"password": "another meadow at noon"})
     assert changed.status_code == 204
     assert (await ada.browser.get("/auth/session")).status_code == 401
+    assert await door.service.store.keys() == []
     assert (await sign_in(await door.browser(), "ada", PASSWORD)).status_code == 401
     answer = await sign_in(await door.browser(), "ada", "another meadow at noon")
     assert answer.json() == {"next": "done"}
+    ended = [one.object for one in door.trail.events if one.action == "key-change"]
+    assert ended == [made["id"]] * 2, "made, and ended"
+
+
+async def test_what_fails_on_our_side_is_no_failed_try(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever waits for the end of an outage is locked out by it."""
+    ada = await door.signed_in("ada")
+
+    async def too_many(*_: object) -> bool:
+        raise TooManySignIns
+
+    with monkeypatch.context() as busy:
+        busy.setattr(door.service.passwords, "verify", too_many)
+        for _ in range(10):
+            answer = await sign_in(await door.browser())
+            assert said(answer) == (503, "too-many-sign-ins")
+        again = await ada.ask("POST", "/auth/reauthenticate", {"password": PASSWORD})
+        assert said(again) == (503, "too-many-sign-ins")
+    with monkeypatch.context() as unwritten:
+        unwritten.setattr(door.trail, "add", NoTrail().add)
+        for _ in range(10):
+            assert said(await sign_in(await door.browser())) == (503, "audit-unavailable")
+    assert (await sign_in(await door.browser())).status_code == 200
+
+
+async def test_a_wrong_password_counts_even_where_it_cannot_be_written_down(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await door.person("ada")
+    with monkeypatch.context() as unwritten:
+        unwritten.setattr(door.trail, "add", NoTrail().add)
+        for _ in range(5):
+            answer = await sign_in(await door.browser(), "ada", "wrong")
+            assert said(answer) == (503, "audit-unavailable")
+    assert said(await sign_in(await door.browser())) == (429, "locked-out")
 
 
 async def test_another_password(door: Door) -> None:

@@ -1,10 +1,14 @@
 """Accounts: entered, invited, changed, by admins alone."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from diagnosis.identity import Role
+from gateway.identity import people
+from gateway.identity.records import Account
+from gateway.identity.refusals import LastAdmin
 from tests.gateway.identity.conftest import PASSWORD, Door, said, sign_in
 
 
@@ -93,6 +97,31 @@ async def test_there_is_always_an_admin(door: Door, change: dict[str, Any]) -> N
     assert answer.status_code == 200
 
 
+async def test_two_admins_cannot_close_each_other(door: Door) -> None:
+    """At once, so that each sees the other before either is closed."""
+    for one in range(10):
+        first, second = [await door.person(f"{name}{one}", Role.ADMIN) for name in ("ada", "bob")]
+        results = await asyncio.gather(
+            *(
+                people.change(door.service, account.id, disabled=True)
+                for account in (first, second)
+            ),
+            return_exceptions=True,
+        )
+        refused = [found for found in results if isinstance(found, LastAdmin)]
+        assert len(refused) == 1, results
+        # For the next two, nobody is left that could stand in.
+        await door.service.store.change_account(
+            (await _administrators(door))[0].id,
+            lambda one: one.model_copy(update={"disabled": True}),
+            even_the_last=True,
+        )
+
+
+async def _administrators(door: Door) -> list[Account]:
+    return [one for one in await door.service.store.accounts() if one.administers]
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -116,10 +145,11 @@ async def test_an_account_that_cannot_be_made(
 async def test_an_account_that_is_not_there(door: Door) -> None:
     ada = await door.signed_in("ada", Role.ADMIN)
     scripts = await door.person("machine", service=True)
-    for user_id in ("u_0000000000000000", "nonsense", "u_x%0a"):
+    odd = ("nonsense", "u_x%0a", "u_%C3%A9", "u_%F0%9D%9F%99", "u_" + "0" * 65, "u_" + "0" * 5000)
+    for user_id in ("u_0000000000000000", *odd):
         answer = await ada.ask("PATCH", f"/api/v1/users/{user_id}", {"unit": "x"})
         assert said(answer) == (404, "unknown-account")
-    for user_id in ("u_0000000000000000", scripts.id):
+    for user_id in ("u_0000000000000000", scripts.id, *odd):
         answer = await ada.ask("POST", f"/api/v1/users/{user_id}/invitation")
         assert said(answer) == (404, "unknown-account")
     nowhere = await ada.browser.get("/api/v1/users/x/y")
