@@ -55,6 +55,7 @@ TABLE: AccessTable = {
     ("GET", "/readings/{prediction}"): _READERS,
     ("GET", "/readings/{prediction}/image"): _READERS,
     ("GET", "/readings/{prediction}/heatmap"): _READERS,
+    ("GET", "/readings/{prediction}/dicom"): _READERS,
     ("GET", "/readings/{prediction}/delete"): _READERS,
     ("POST", "/readings/{prediction}/delete"): _READERS,
     # Accounts and the audit trail.

@@ -190,6 +190,10 @@ class ApiClient:
         path = f"/api/v1/predictions/{prediction}/heatmap"
         return await self._image(path, caller, params={"class": class_id})
 
+    async def reading_dicom(self, caller: Caller, prediction: UUID) -> StoredImage:
+        """The DICOM file that is kept of a prediction. Raises NoSuchResource where none is."""
+        return await self._image(f"/api/v1/predictions/{prediction}/dicom", caller)
+
     async def card(self, caller: Caller, disease: str) -> dict[str, Any]:
         """The card of the disease's live artifact, as it stands in `card.json`.
 

@@ -92,6 +92,14 @@ async def reading_heatmap(
     return Response(picture.content, headers=picture.headers)
 
 
+@router.get("/readings/{prediction}/dicom")
+async def reading_dicom(context: In, caller: Asking, prediction: ReadingId) -> Response:
+    """The DICOM file of a reading in its full depth, where one is kept: de-identified."""
+    file = await context.api.reading_dicom(caller, prediction)
+    named = {"content-disposition": f'attachment; filename="{prediction}.dcm"'}
+    return Response(file.content, headers=file.headers | named)
+
+
 @router.get("/readings/{prediction}/delete")
 async def confirm_deletion(context: In, caller: Asking, prediction: ReadingId) -> Response:
     """Ask before a reading and its image are deleted."""

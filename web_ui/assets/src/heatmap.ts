@@ -27,12 +27,11 @@ export function heatmaps(): void {
   if (!film || !controls) return;
   const layer = part<SVGSVGElement>(film, "layer");
   const picture = part<SVGImageElement>(film, "picture");
-  const frame = part<HTMLElement>(film, "film");
   const turn = part<HTMLButtonElement>(controls, "switch");
   const opacity = part<HTMLInputElement>(controls, "opacity");
   const status = part<HTMLElement>(controls, "heatmap-status");
   const classes = [...controls.querySelectorAll<HTMLInputElement>("[data-class]")];
-  if (!layer || !picture || !frame || !turn || !opacity || !status) return;
+  if (!layer || !picture || !turn || !opacity || !status) return;
 
   let on = false;
   const chosen = (): HTMLInputElement | undefined => classes.find((one) => one.checked);
@@ -92,7 +91,7 @@ export function heatmaps(): void {
     if (!(at instanceof Element)) return;
     const own = at.closest("button, input, select, textarea, summary, [contenteditable]");
     if (own && own !== opacity) return;
-    if (!frame.contains(at) && !controls.contains(at) && at !== document.body) return;
+    if (!film.contains(at) && !controls.contains(at) && at !== document.body) return;
     event.preventDefault();
     toggle();
   });
