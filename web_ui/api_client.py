@@ -4,7 +4,7 @@ What the API answers comes back as the wire models of `diagnosis.contracts`; wha
 back as the errors of `diagnosis.errors`, so that a page tells the same story as the API.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -139,13 +139,32 @@ class ApiClient:
         """One disease. Raises UnknownDisease."""
         return await self._model(DiseaseView, "GET", f"/api/v1/diseases/{disease}", caller)
 
-    async def read(self, caller: Caller, disease: str, image: bytes) -> Prediction:
+    async def read(
+        self,
+        caller: Caller,
+        disease: str,
+        image: bytes,
+        *,
+        patient_reference: str | None = None,
+        key: UUID | None = None,
+    ) -> Prediction:
         """Have an image read.
+
+        Args:
+            caller: who asks.
+            disease: what it is read for.
+            image: the file's bytes.
+            patient_reference: whose image it is, in the sender's own words; the API keeps a hash.
+            key: names this sending; the same one again gives the same reading and no second.
 
         Raises the API's refusals: ImageRefused, ModelUnavailable, TemporarilyUnavailable.
         """
         path = f"/api/v1/diseases/{disease}/predictions"
-        return await self._model(Prediction, "POST", path, caller, files=_form(image))
+        data = {"patient_reference": patient_reference} if patient_reference else {}
+        marks = {"idempotency-key": str(key)} if key else {}
+        return await self._model(
+            Prediction, "POST", path, caller, files=_form(image), data=data, marks=marks
+        )
 
     async def suggestions(self, caller: Caller, image: bytes) -> SuggestionList:
         """What an image may be read for; nothing of it is kept. Raises ImageRefused."""
@@ -238,9 +257,15 @@ class ApiClient:
         return StoredImage(answer.content, headers)
 
     async def _answer(
-        self, method: str, path: str, caller: Caller | None, **options: Any
+        self,
+        method: str,
+        path: str,
+        caller: Caller | None,
+        *,
+        marks: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> httpx.Response:
-        headers = {} if caller is None else caller.headers()
+        headers = dict(marks or {}) | ({} if caller is None else caller.headers())
         with _as_unavailable():
             answer = await self._http.request(method, path, headers=headers, **options)
         if answer.status_code >= 400:

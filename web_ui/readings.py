@@ -3,15 +3,17 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 
+from diagnosis.contracts import Prediction
 from diagnosis.errors import SightlineError
 from web_ui.caller import Caller
 from web_ui.context import Asking, Context, DiseaseId, In, ReadingId, demo_name
 from web_ui.forms import Posted, check_token
 from web_ui.pages import show_disease
 from web_ui.reading_view import ReadingView
-from web_ui.uploads import receive_form
+from web_ui.rendering import asks_for_json
+from web_ui.uploads import ReadingForm, receive_form, sending_key
 
 router = APIRouter()
 
@@ -22,22 +24,38 @@ async def make_reading(
 ) -> Response:
     """Have the image read, or one of the demo images, and lead to the reading.
 
-    What is refused is said on the page of the form, under the refusal's own status.
+    What is refused is said on the page of the form, under the refusal's own status. The script
+    that sends many images gets both as data.
     """
     try:
-        image = await _image(request, context, caller, disease)
-        reading = await context.api.read(caller, disease, image)
+        form = await receive_form(request, context.settings.max_upload_bytes)
+        check_token(request, form.token)
+        reading = await context.api.read(
+            caller,
+            disease,
+            await _image(context, caller, disease, form),
+            patient_reference=form.patient_reference,
+            key=sending_key(request),
+        )
     except SightlineError as error:
         return await _refused(request, context, caller, disease, error)
     address = f"/readings/{reading.id}"
+    if asks_for_json(request):
+        return JSONResponse(_made(reading, address), 201, {"cache-control": "no-store"})
     if "hx-request" in request.headers:
         return Response(status_code=204, headers={"hx-redirect": address})
     return RedirectResponse(address, 303)
 
 
-async def _image(request: Request, context: Context, caller: Caller, disease: str) -> bytes:
-    form = await receive_form(request, context.settings.max_upload_bytes)
-    check_token(request, form.token)
+def _made(reading: Prediction, address: str) -> dict[str, str]:
+    """What a list of many images says of one: no answer, which is the reading's page to show."""
+    made = {"address": address, "outcome": reading.outcome}
+    if reading.reason:
+        made |= {"detail": reading.reason.detail, "remedy": reading.reason.remedy}
+    return made
+
+
+async def _image(context: Context, caller: Caller, disease: str, form: ReadingForm) -> bytes:
     if form.image is not None:
         return form.image
     demo = await context.api.demo_image(caller, disease, demo_name(form.demo or ""))
@@ -48,7 +66,7 @@ async def _refused(
     request: Request, context: Context, caller: Caller, disease: str, error: SightlineError
 ) -> Response:
     """The form's page with the refusal on it, or the refusal alone where there is no form."""
-    if "hx-request" in request.headers:
+    if "hx-request" in request.headers or asks_for_json(request):
         raise error
     try:
         form = await context.api.disease(caller, disease)

@@ -1,10 +1,11 @@
 """Turn a template and its values into an answer; the one place where HTML leaves the service."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from diagnosis import WARNING
@@ -92,14 +93,25 @@ class Renderer:
         kept = {"cache-control": "no-store"} | dict(headers or {})
         return HTMLResponse(self.html(template, values), status, kept)
 
-    def problem(self, request: Request, error: SightlineError) -> HTMLResponse:
-        """The error view: a whole page, or its core where htmx asked for a part of one."""
+    def problem(self, request: Request, error: SightlineError) -> Response:
+        """The error view: a whole page, its core where htmx asked for a part, or JSON for a script.
+
+        A script that sends many files says in its own list what became of each.
+        """
         view = views.ProblemView.of(error)
+        if asks_for_json(request):
+            kept = retry(error) | {"cache-control": "no-store"}
+            return JSONResponse(asdict(view), view.status, kept, "application/problem+json")
         caller = Caller.of(request)
         part = "hx-request" in request.headers
         template = "partials/problem.html" if part else "error.html"
         headers = retry(error) | (_IN_PLACE if part else {})
         return self.page(template, who=caller, status=view.status, headers=headers, problem=view)
+
+
+def asks_for_json(request: Request) -> bool:
+    """Whether a script of ours wants the answer as data; a browser by itself never does."""
+    return "application/json" in request.headers.get("accept", "")
 
 
 def retry(error: SightlineError) -> dict[str, str]:

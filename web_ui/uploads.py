@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from uuid import UUID
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -10,6 +11,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from diagnosis.errors import FileTooLarge, InvalidRequest, MissingImage
 from web_ui.forms import TOKEN_FIELD
 
+#: One text field; a patient reference has up to 200 characters, each of up to four bytes.
+_LARGEST_FIELD_BYTES = 1000
+#: The header in which a script names a sending, so that trying again makes no second reading.
+KEY_HEADER = "idempotency-key"
 #: Boundaries, part headers and the small fields of the form.
 _FORM_OVERHEAD_BYTES = 64 * 1024
 
@@ -22,6 +27,8 @@ class ReadingForm:
     demo: str | None
     token: str | None = None
     """The session's, where the form carries it; whether it is right is for the page to check."""
+    patient_reference: str | None = None
+    """Whose image it is, in the sender's own words; None where nothing was said."""
 
 
 def _in_memory(limit: int) -> type[MultiPartParser]:
@@ -63,7 +70,11 @@ async def receive_form(
     if kind != "multipart/form-data":
         raise _nothing_chosen()
     parser = _in_memory(limit)(
-        request.headers, _limited(request, limit), max_files=2, max_fields=4, max_part_size=200
+        request.headers,
+        _limited(request, limit),
+        max_files=2,
+        max_fields=4,
+        max_part_size=_LARGEST_FIELD_BYTES,
     )
     try:
         form = await parser.parse()
@@ -72,21 +83,37 @@ async def receive_form(
             "The form arrived incomplete or malformed.",
             remedy="Open the page again and send the image once more.",
         ) from error
-    sent = form.get(TOKEN_FIELD)
-    token = sent if isinstance(sent, str) else None
+    token = _text(form.get(TOKEN_FIELD))
+    reference = _text(form.get("patient_reference"))
     try:
         for part in form.getlist("image"):
             # A file field that was left empty arrives as a part without a name.
             if isinstance(part, UploadFile) and (part.filename or part.size):
                 if (part.size or 0) > max_image_bytes:
                     raise FileTooLarge
-                return ReadingForm(image=await part.read(), demo=None, token=token)
-        demo = form.get("demo")
-        if demos and isinstance(demo, str) and demo:
-            return ReadingForm(image=None, demo=demo, token=token)
+                return ReadingForm(await part.read(), None, token, reference)
+        demo = _text(form.get("demo"))
+        if demos and demo:
+            return ReadingForm(None, demo, token)
     finally:
         await form.close()
     raise _nothing_chosen()
+
+
+def sending_key(request: Request) -> UUID | None:
+    """The name that a script gave to this sending, if it gave one. Raises InvalidRequest."""
+    key = request.headers.get(KEY_HEADER)
+    if key is None:
+        return None
+    try:
+        return UUID(key)
+    except ValueError:
+        raise InvalidRequest("The key of this sending is no UUID.") from None
+
+
+def _text(field: object) -> str | None:
+    """A text field without the blanks around it; None where it is missing, blank or a file."""
+    return (field.strip() or None) if isinstance(field, str) else None
 
 
 def _nothing_chosen() -> MissingImage:

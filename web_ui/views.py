@@ -80,6 +80,11 @@ class DiseaseGroups:
             without_model=tuple(item for item in diseases if item.status == "no_model"),
         )
 
+    @property
+    def choices(self) -> list[dict[str, str]]:
+        """What an image may be read for where somebody is asked, as a script takes it."""
+        return [{"disease": item.id, "name": item.name} for item in self.live]
+
 
 def tone(reading: Prediction) -> Tone:
     """The kind of a reading: its band, `plain` where there is none, or `not-judged`.

@@ -1,14 +1,18 @@
 // The reading form: choose, drop, paste or photograph an image, see it, send it, watch it go.
-// Without this script the same form posts by itself.
+// Many images become a list of their own. Without this script the same form posts by itself.
+
+import { Batch } from "./ways-in/batch";
+import type { Chosen } from "./ways-in/files";
+import { fromDrop, fromList, nameless, size } from "./ways-in/files";
+import { hold, letGo } from "./ways-in/leaving";
+import { KEY_HEADER, sendingKey } from "./ways-in/sending";
+
+const HOLD = "form";
 
 function part<T extends Element>(of: ParentNode, name: string): T {
   const found = of.querySelector<T>(`[data-${name}]`);
   if (!found) throw new Error(`the form has no ${name}`);
   return found;
-}
-
-function size(bytes: number): string {
-  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 function showProblem(template: string): void {
@@ -21,7 +25,7 @@ function clearProblem(): void {
   document.getElementById("problem")?.replaceChildren();
 }
 
-/** Chooses and previews the image of one form. */
+/** Chooses the images of one form: previews the one, lists the many. */
 function chooser(form: HTMLFormElement): void {
   const zone = part<HTMLElement>(form, "dropzone");
   const ask = part<HTMLElement>(form, "ask");
@@ -31,10 +35,18 @@ function chooser(form: HTMLFormElement): void {
   const text = part<HTMLElement>(form, "preview-text");
   const announce = part<HTMLElement>(form, "announce");
   const remove = part<HTMLButtonElement>(form, "remove");
+  const one = part<HTMLElement>(form, "for-one");
   const input = form.querySelector<HTMLInputElement>("#image");
+  const folder = part<HTMLInputElement>(form, "folder");
   const camera = form.querySelector<HTMLInputElement>("#camera");
-  if (!input || !camera) return;
+  const panel = document.querySelector<HTMLElement>("[data-batch]");
+  if (!input || !camera || !panel) return;
   const limit = Number(form.dataset["maxBytes"]);
+
+  const batch = new Batch(form, panel, (open) => {
+    zone.classList.toggle("dropzone-more", open);
+    one.hidden = open;
+  });
 
   const release = (): void => {
     if (picture.src) URL.revokeObjectURL(picture.src);
@@ -43,15 +55,14 @@ function chooser(form: HTMLFormElement): void {
 
   const clear = (): void => {
     release();
-    input.value = "";
-    camera.value = "";
+    for (const field of [input, folder, camera]) field.value = "";
     preview.hidden = true;
     ask.hidden = false;
+    delete form.dataset["key"];
     form.dispatchEvent(new Event("sightline:image"));
   };
 
   const take = (file: File): void => {
-    clearProblem();
     clear();
     if (file.size > limit) {
       showProblem("too-large");
@@ -59,8 +70,9 @@ function chooser(form: HTMLFormElement): void {
     }
     // The file's own name may be a patient's; it goes no further than this line.
     const chosen = new DataTransfer();
-    chosen.items.add(new File([file], "image", { type: file.type }));
+    chosen.items.add(nameless(file));
     input.files = chosen.files;
+    form.dataset["key"] = sendingKey();
     picture.hidden = true;
     blank.hidden = true;
     picture.onload = () => {
@@ -76,19 +88,44 @@ function chooser(form: HTMLFormElement): void {
     ask.hidden = true;
   };
 
-  const takeFirst = (files: FileList | null | undefined): boolean => {
-    const file = files?.[0];
-    if (file) take(file);
-    return file !== undefined;
+  const takeAll = (chosen: readonly Chosen[]): boolean => {
+    const first = chosen[0];
+    if (!first || form.ariaBusy === "true") return false;
+    clearProblem();
+    if (chosen.length === 1 && !batch.open) {
+      take(first.file);
+    } else {
+      clear();
+      batch.add(chosen);
+    }
+    return true;
   };
 
-  input.addEventListener("change", () => takeFirst(input.files));
-  camera.addEventListener("change", () => takeFirst(camera.files));
+  // Without scripts a form sends one image; with them, as many as there are.
+  input.multiple = true;
+  for (const field of [input, folder, camera]) {
+    field.addEventListener("change", () => takeAll(fromList(field.files)));
+  }
+  part<HTMLElement>(form, "folder-ask").hidden = !("webkitdirectory" in folder);
   remove.addEventListener("click", () => {
     clear();
     announce.textContent = announce.dataset["removed"] ?? "";
     input.focus();
   });
+  // Of another patient it is another reading.
+  form.querySelector("[data-patient]")?.addEventListener("change", () => {
+    if (form.dataset["key"]) form.dataset["key"] = sendingKey();
+  });
+  // With the list open, the button that sends one image must not be reached by Enter either.
+  form.addEventListener(
+    "submit",
+    (event) => {
+      if (!batch.open) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    },
+    { capture: true },
+  );
 
   // A drop beside the zone must not make the browser leave the page for the file.
   document.addEventListener("dragover", (event) => {
@@ -101,13 +138,18 @@ function chooser(form: HTMLFormElement): void {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     zone.classList.remove("dropzone-over");
-    takeFirst(event.dataTransfer?.files);
+    void fromDrop(event.dataTransfer, batch.most).then(takeAll);
   });
   document.addEventListener("paste", (event) => {
-    if (takeFirst(event.clipboardData?.files)) event.preventDefault();
+    if (takeAll(fromList(event.clipboardData?.files))) event.preventDefault();
   });
-  // A browser may bring a chosen file back when the reader returns to the page.
-  takeFirst(input.files);
+  // A browser may bring chosen files back when the reader returns to the page.
+  takeAll(fromList(input.files));
+}
+
+interface Configured {
+  elt: Element;
+  headers: Record<string, string>;
 }
 
 interface Transfer {
@@ -153,8 +195,26 @@ function progress(form: HTMLFormElement): void {
   });
 }
 
+/** What is sent by htmx has a key, too, and is asked about by whoever leaves. */
+function underWay(): void {
+  document.body.addEventListener("htmx:configRequest", (event) => {
+    const { elt, headers } = (event as CustomEvent<Configured>).detail;
+    const key = elt instanceof HTMLElement ? elt.dataset["key"] : undefined;
+    if (key) headers[KEY_HEADER] = key;
+  });
+  document.body.addEventListener("htmx:beforeRequest", (event) => {
+    const { elt } = (event as CustomEvent<Configured>).detail;
+    if (elt.getAttribute("hx-encoding") === "multipart/form-data") hold(HOLD);
+  });
+  // Before htmx acts on an answer, which may be to lead to the reading.
+  for (const name of ["htmx:beforeOnLoad", "htmx:afterRequest"]) {
+    document.body.addEventListener(name, () => letGo(HOLD));
+  }
+}
+
 /** Brings the forms of a disease's page to life. */
 export function readingForms(): void {
+  underWay();
   for (const form of document.querySelectorAll<HTMLFormElement>("[data-reading-form]")) {
     chooser(form);
     progress(form);
@@ -176,9 +236,13 @@ export function handOver(): void {
     for (const form of document.querySelectorAll<HTMLFormElement>("[data-hand-over]")) {
       const input = form.querySelector<HTMLInputElement>("[type=file]");
       if (input) input.files = chosen;
+      const patient = form.querySelector<HTMLInputElement>("[name=patient_reference]");
+      if (patient) patient.value = reference?.value ?? "";
+      form.dataset["key"] = sendingKey();
       form.hidden = false;
     }
   };
+  const reference = document.querySelector<HTMLInputElement>("[data-proposing] [data-patient]");
   const asking = document.querySelector<HTMLFormElement>("[data-proposing]");
   const proposals = document.getElementById("proposals");
   if (!asking || !proposals) return;
@@ -186,6 +250,7 @@ export function handOver(): void {
   document.body.addEventListener("htmx:afterSwap", (event) => {
     if (event.target === proposals) fill();
   });
+  reference?.addEventListener("change", fill);
   // What was proposed is of the image that was sent; another image makes it void.
   asking.addEventListener("sightline:image", () => proposals.replaceChildren());
 }
