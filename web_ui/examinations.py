@@ -7,6 +7,7 @@ from diagnosis.contracts import SuggestionList
 from diagnosis.errors import SightlineError
 from web_ui.context import Asking, In
 from web_ui.forms import check_token
+from web_ui.languages import _
 from web_ui.pages import show_start
 from web_ui.rendering import asks_for_json
 from web_ui.uploads import receive_form
@@ -38,8 +39,8 @@ async def propose(request: Request, context: In, caller: Asking) -> Response:
 
 
 def _answer(found: SuggestionList) -> dict[str, object]:
-    items = [{"disease": one.disease, "name": one.name} for one in found.items]
-    return {"items": items, "detail": found.detail}
+    items = [{"disease": one.disease, "name": _(one.name)} for one in found.items]
+    return {"items": items, "detail": _(found.detail)}
 
 
 @router.get("/examinations")

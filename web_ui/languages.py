@@ -40,7 +40,8 @@ def _(text: str) -> str:
     Templates have it as the filter `translated` for texts that stand elsewhere: names of the
     catalogue, sentences of errors.
     """
-    return _catalogue(language()).gettext(text)
+    # A catalogue keeps its own head under the empty text.
+    return _catalogue(language()).gettext(text) if text else text
 
 
 def ngettext(one: str, many: str, count: int) -> str:

@@ -10,6 +10,7 @@ from diagnosis.errors import SightlineError
 from web_ui.caller import Caller
 from web_ui.context import Asking, Context, DiseaseId, In, ReadingId, demo_name
 from web_ui.forms import Posted, check_token
+from web_ui.languages import _
 from web_ui.pages import show_disease
 from web_ui.reading_view import ReadingView
 from web_ui.rendering import asks_for_json
@@ -51,7 +52,7 @@ def _made(reading: Prediction, address: str) -> dict[str, str]:
     """What a list of many images says of one: no answer, which is the reading's page to show."""
     made = {"address": address, "outcome": reading.outcome}
     if reading.reason:
-        made |= {"detail": reading.reason.detail, "remedy": reading.reason.remedy}
+        made |= {"detail": _(reading.reason.detail), "remedy": _(reading.reason.remedy)}
     return made
 
 

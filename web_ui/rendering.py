@@ -1,7 +1,6 @@
 """Turn a template and its values into an answer; the one place where HTML leaves the service."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import Request, Response
@@ -100,8 +99,15 @@ class Renderer:
         """
         view = views.ProblemView.of(error)
         if asks_for_json(request):
-            kept = retry(error) | {"cache-control": "no-store"}
-            return JSONResponse(asdict(view), view.status, kept, "application/problem+json")
+            told = {
+                name: languages._(getattr(view, name)) for name in ("title", "detail", "remedy")
+            }
+            return JSONResponse(
+                {"status": view.status} | told,
+                view.status,
+                retry(error) | {"cache-control": "no-store"},
+                "application/problem+json",
+            )
         caller = Caller.of(request)
         part = "hx-request" in request.headers
         template = "partials/problem.html" if part else "error.html"

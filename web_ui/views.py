@@ -19,6 +19,7 @@ from diagnosis.errors import (
     SightlineError,
     UnknownDisease,
 )
+from web_ui.languages import _
 
 #: The result's kinds; each has its own word, shape and colour.
 Tone = Literal["positive", "uncertain", "negative", "plain", "not-judged"]
@@ -83,7 +84,7 @@ class DiseaseGroups:
     @property
     def choices(self) -> list[dict[str, str]]:
         """What an image may be read for where somebody is asked, as a script takes it."""
-        return [{"disease": item.id, "name": item.name} for item in self.live]
+        return [{"disease": item.id, "name": _(item.name)} for item in self.live]
 
 
 def tone(reading: Prediction) -> Tone:

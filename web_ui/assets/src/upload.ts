@@ -2,6 +2,7 @@
 // Many images become a list of their own. Without this script the same form posts by itself.
 
 import { Batch } from "./ways-in/batch";
+import type { Camera } from "./ways-in/camera";
 import type { Chosen } from "./ways-in/files";
 import { fromDrop, fromList, nameless, size } from "./ways-in/files";
 import { hold, letGo } from "./ways-in/leaving";
@@ -25,6 +26,58 @@ function clearProblem(): void {
   document.getElementById("problem")?.replaceChildren();
 }
 
+/** The camera: in a dialog of our own where the browser can, else the device's own way to it. */
+function withCamera(
+  form: HTMLFormElement,
+  field: HTMLInputElement,
+  note: HTMLElement,
+  take: (chosen: readonly Chosen[]) => boolean,
+): void {
+  const dialog = document.querySelector<HTMLDialogElement>("[data-camera-dialog]");
+  const button = part<HTMLButtonElement>(form, "camera-open");
+  const label = part<HTMLElement>(form, "camera-label");
+  if (!dialog) return;
+  const words = JSON.parse(dialog.dataset["words"] ?? "{}") as Record<string, string>;
+  // Missing where the page came over plain HTTP through a network.
+  const devices = navigator.mediaDevices as MediaDevices | undefined;
+  const look = async (): Promise<void> => {
+    const all = (await devices?.enumerateDevices()) ?? [];
+    const any = all.some((one) => one.kind === "videoinput");
+    button.hidden = !any;
+    label.hidden = any;
+  };
+  devices?.addEventListener("devicechange", () => void look());
+  void look();
+  const taken = (photo: File): void => {
+    const time = new Date().toLocaleTimeString(document.documentElement.lang);
+    take([{ file: photo, name: `${words["photo"] ?? ""} ${time}` }]);
+  };
+  let opened: Promise<Camera> | undefined;
+  button.addEventListener("click", () => {
+    opened ??= import("./ways-in/camera").then(
+      (module) => new module.Camera(dialog, taken, () => field.click()),
+    );
+    opened.then(
+      (camera) => camera.open(),
+      () => {
+        // Without a network the dialog's script may not have come.
+        opened = undefined;
+        field.click();
+      },
+    );
+  });
+  field.addEventListener("change", () => {
+    const photo = field.files?.[0];
+    if (!photo || !take([{ file: photo, name: photo.name }])) return;
+    void import("./ways-in/camera")
+      .then((module) => module.flawsOf(photo))
+      .then((found) => {
+        note.textContent = found.map((flaw) => words[flaw] ?? "").join(" ");
+        note.hidden = found.length === 0;
+      });
+  });
+}
+
 /** Chooses the images of one form: previews the one, lists the many. */
 function chooser(form: HTMLFormElement): void {
   const zone = part<HTMLElement>(form, "dropzone");
@@ -35,6 +88,7 @@ function chooser(form: HTMLFormElement): void {
   const text = part<HTMLElement>(form, "preview-text");
   const announce = part<HTMLElement>(form, "announce");
   const remove = part<HTMLButtonElement>(form, "remove");
+  const note = part<HTMLElement>(form, "photo-note");
   const one = part<HTMLElement>(form, "for-one");
   const input = form.querySelector<HTMLInputElement>("#image");
   const folder = part<HTMLInputElement>(form, "folder");
@@ -57,6 +111,7 @@ function chooser(form: HTMLFormElement): void {
     release();
     for (const field of [input, folder, camera]) field.value = "";
     preview.hidden = true;
+    note.hidden = true;
     ask.hidden = false;
     delete form.dataset["key"];
     form.dispatchEvent(new Event("sightline:image"));
@@ -103,9 +158,10 @@ function chooser(form: HTMLFormElement): void {
 
   // Without scripts a form sends one image; with them, as many as there are.
   input.multiple = true;
-  for (const field of [input, folder, camera]) {
+  for (const field of [input, folder]) {
     field.addEventListener("change", () => takeAll(fromList(field.files)));
   }
+  withCamera(form, camera, note, takeAll);
   part<HTMLElement>(form, "folder-ask").hidden = !("webkitdirectory" in folder);
   remove.addEventListener("click", () => {
     clear();
