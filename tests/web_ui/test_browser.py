@@ -283,7 +283,7 @@ def test_what_a_browser_cannot_show_gets_a_placeholder_and_a_refusal_in_place(
         expect(page.get_by_role("button", name="Read this image")).to_be_enabled()
         assert Axe().run(page).violations_count == 0
         page.get_by_role("button", name="Choose another").click()
-        expect(page.get_by_text("or drop it here")).to_be_visible()
+        expect(page.get_by_text("or several, drop files")).to_be_visible()
 
 
 def test_a_file_over_the_limit_is_refused_before_it_is_sent(chromium: Browser, site: Site) -> None:

@@ -51,6 +51,8 @@ function withCamera(
   const taken = (photo: File): void => {
     const time = new Date().toLocaleTimeString(document.documentElement.lang);
     take([{ file: photo, name: `${words["photo"] ?? ""} ${time}` }]);
+    // The button that opened the dialog may be gone; what comes next is to send the photo.
+    if (!button.checkVisibility()) form.querySelector<HTMLElement>("[type=submit]")?.focus();
   };
   let opened: Promise<Camera> | undefined;
   button.addEventListener("click", () => {

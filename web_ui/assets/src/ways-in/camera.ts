@@ -167,9 +167,10 @@ export class Camera {
     shutter.disabled = !ready;
     if (!ready) return;
     this.say(this.words["hint"] ?? "");
-    if (!this.dialog.contains(document.activeElement) || document.activeElement === this.dialog) {
-      shutter.focus();
-    }
+    // A dialog opens with its first button focused, which is the one that closes it.
+    const { activeElement } = document;
+    const untouched = activeElement === this.dialog || activeElement === this.part("close");
+    if (untouched || !this.dialog.contains(activeElement)) shutter.focus();
   }
 
   private show(state: "live" | "taken" | "failed"): void {
