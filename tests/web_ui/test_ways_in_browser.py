@@ -46,6 +46,8 @@ class Ward(Site):
 
     def rest(self) -> None:
         self.stand_in.readings.clear()
+        self.stand_in.images.clear()
+        self.stand_in.keys.clear()
         self.stand_in.received.clear()
         self.refuse.clear()
         self.lose = 0
