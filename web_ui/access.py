@@ -33,6 +33,7 @@ TABLE: AccessTable = {
     # One's own account.
     ("GET", "/account"): EVERYBODY,
     ("POST", "/account/password"): EVERYBODY,
+    ("POST", "/account/read-first"): EVERYBODY,
     ("POST", "/account/codes"): EVERYBODY,
     ("POST", "/account/codes/confirm"): EVERYBODY,
     ("POST", "/account/codes/off"): EVERYBODY,
@@ -53,6 +54,10 @@ TABLE: AccessTable = {
     ("GET", "/history"): _READERS,
     ("GET", "/worklist"): _READERS,
     ("GET", "/readings/{prediction}"): _READERS,
+    ("GET", "/readings/{prediction}/next"): _READERS,
+    ("GET", "/readings/{prediction}/previous"): _READERS,
+    ("GET", "/readings/{prediction}/thumbnail"): _READERS,
+    ("POST", "/readings/{prediction}/reviews"): _READERS,
     ("GET", "/readings/{prediction}/image"): _READERS,
     ("GET", "/readings/{prediction}/heatmap"): _READERS,
     ("GET", "/readings/{prediction}/dicom"): _READERS,

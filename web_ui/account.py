@@ -42,6 +42,7 @@ async def _values(context: Context, caller: Caller, made: MadeKey | None = None)
         "keys": [one for one in keys if session is None or one.owner in ("", session.sub)],
         "made": made,
         "key_days": KEY_DAYS,
+        "read_first": context.settings.read_first,
         "done": "",
     }
 
@@ -64,6 +65,16 @@ async def change_password(context: In, caller: Asking, fields: Posted) -> Respon
     except InputRefused as error:
         return await _again(context, caller, error)
     return go("/account?done=password")
+
+
+@router.post("/read-first")
+async def choose_read_first(context: In, caller: Asking, fields: Posted) -> Response:
+    """Whether one's own opinion comes before the model's answer, from the next page on."""
+    try:
+        await context.gateway.change_preferences(caller, read_first=fields["read_first"] == "on")
+    except InputRefused as error:
+        return await _again(context, caller, error)
+    return go("/account?done=read-first")
 
 
 @router.post("/codes")

@@ -17,9 +17,12 @@ from diagnosis import errors
 from diagnosis.contracts import (
     DiseaseList,
     DiseaseView,
+    NewReview,
     Prediction,
     PredictionPage,
     Problem,
+    Review,
+    ReviewList,
     SuggestionList,
 )
 from diagnosis.errors import (
@@ -54,6 +57,12 @@ def _errors_by_code(base: type[SightlineError] = SightlineError) -> Iterator[typ
 def _form(image: bytes) -> dict[str, tuple[str, bytes, str]]:
     """The multipart field of an image, without the name that the file had."""
     return {"image": (_FORWARDED_NAME, image, "application/octet-stream")}
+
+
+def _stored(answer: httpx.Response) -> StoredImage:
+    passed = ("content-type", "cache-control", "etag", "sightline-heatmap-maximum")
+    headers = {name: answer.headers[name] for name in passed if name in answer.headers}
+    return StoredImage(answer.content, headers)
 
 
 @contextmanager
@@ -182,11 +191,17 @@ class ApiClient:
         *,
         limit: int,
         cursor: str | None = None,
-        disease: str | None = None,
-        class_id: str | None = None,
+        **filters: str | None,
     ) -> PredictionPage:
-        """A page of predictions, newest first. Raises InvalidRequest for a cursor of no use."""
-        asked = {"cursor": cursor, "disease": disease, "class_id": class_id, "limit": str(limit)}
+        """A page of predictions. Raises InvalidRequest for a cursor or a filter of no use.
+
+        Args:
+            caller: who asks.
+            limit: at most so many, 1 to 100.
+            cursor: the `next_cursor` of the page before.
+            filters: disease, class_id, band, review, same_patient_as, q, sort; see the API.
+        """
+        asked = filters | {"cursor": cursor, "limit": str(limit)}
         params = {name: value for name, value in asked.items() if value}
         return await self._model(
             PredictionPage, "GET", "/api/v1/predictions", caller, params=params
@@ -212,6 +227,34 @@ class ApiClient:
     async def reading_dicom(self, caller: Caller, prediction: UUID) -> StoredImage:
         """The DICOM file that is kept of a prediction. Raises NoSuchResource where none is."""
         return await self._image(f"/api/v1/predictions/{prediction}/dicom", caller)
+
+    async def thumbnail(
+        self, caller: Caller, prediction: UUID, known: str | None = None
+    ) -> StoredImage | None:
+        """The image, small; None where it is still the one that `known` is the ETag of."""
+        path = f"/api/v1/predictions/{prediction}/thumbnail"
+        marks = {"if-none-match": known} if known else None
+        answer = await self._answer("GET", path, caller, marks=marks)
+        if answer.status_code == 304:
+            return None
+        return _stored(answer)
+
+    async def reviews(self, caller: Caller, prediction: UUID) -> tuple[Review, ...]:
+        """What was said of a prediction, oldest first. Raises UnknownPrediction."""
+        path = f"/api/v1/predictions/{prediction}/reviews"
+        return (await self._model(ReviewList, "GET", path, caller)).items
+
+    async def add_review(self, caller: Caller, prediction: UUID, said: NewReview) -> Review:
+        """Say something of a prediction; it is kept for good.
+
+        Raises UnknownPrediction, AlreadyReviewed for a first opinion that is none.
+        """
+        path = f"/api/v1/predictions/{prediction}/reviews"
+        return await self._model(Review, "POST", path, caller, json=said.model_dump(mode="json"))
+
+    async def version_card(self, caller: Caller, disease: str, version: str) -> dict[str, Any]:
+        """The card of one version, as it stands in `card.json`. Raises UnknownDisease."""
+        return await self._object(f"/api/v1/diseases/{disease}/versions/{version}/card", caller)
 
     async def card(self, caller: Caller, disease: str) -> dict[str, Any]:
         """The card of the disease's live artifact, as it stands in `card.json`.
@@ -251,10 +294,7 @@ class ApiClient:
         return document
 
     async def _image(self, path: str, caller: Caller, **options: Any) -> StoredImage:
-        answer = await self._answer("GET", path, caller, **options)
-        passed = ("content-type", "cache-control", "sightline-heatmap-maximum")
-        headers = {name: answer.headers[name] for name in passed if name in answer.headers}
-        return StoredImage(answer.content, headers)
+        return _stored(await self._answer("GET", path, caller, **options))
 
     async def _answer(
         self,

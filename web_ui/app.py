@@ -36,6 +36,7 @@ from web_ui import (
     pages,
     people,
     readings,
+    reviews,
     signing_in,
     worklist,
 )
@@ -122,6 +123,7 @@ def create_app(
         pages.router,
         worklist.router,
         readings.router,
+        reviews.router,
         examinations.router,
         account.router,
         people.router,

@@ -11,7 +11,8 @@ from diagnosis.identity import Identity
 
 #: The hidden field that carries the session's token.
 TOKEN_FIELD = "csrf_token"  # noqa: S105 - the name of the field
-_LARGEST_BYTES = 16 * 1024
+# A note of 2000 characters, each of which may take twelve in a form.
+_LARGEST_BYTES = 32 * 1024
 _MOST_FIELDS = 50
 
 

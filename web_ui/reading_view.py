@@ -1,14 +1,14 @@
 """A reading as its page shows it: the answer, the bars with their marks, the heatmaps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from diagnosis.contracts import ClassProbability, OperatingPointReading, Prediction
 from web_ui.labels import point_name
 from web_ui.views import Tone, lead, tone
 
 #: Bars that are shown at once; the others open on demand.
-_SHOWN_BARS = 5
+_SHOWN_BARS = 3
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Mark:
 class ClassBar:
     """One class of a reading as a bar.
 
-    `percent` is the bar's length, 0 to 100; `marks` are the thresholds, on the finding only.
+    `percent` is the bar's length, 0 to 100; `marks` are the thresholds, on the leading bar only.
     """
 
     id: str
@@ -49,8 +49,10 @@ class ReadingView:
     """What the reading's page leads with."""
 
     tone: Tone
+    lead_bar: ClassBar | None
+    """The class that the answer is about, with the thresholds on it."""
     bars: tuple[ClassBar, ...]
-    """The most probable classes, and the finding wherever it ranks."""
+    """The most probable classes."""
     more_bars: tuple[ClassBar, ...]
     lead: ClassProbability | None
     """The class that the answer is about."""
@@ -77,11 +79,12 @@ class ReadingView:
                 name=item.name,
                 probability=item.probability,
                 percent=round(item.probability * 100, 2),
-                marks=_marks(points, chosen, item.id),
+                marks=(),
                 first=place == 0,
             )
             for place, item in enumerate(ranked)
         )
+        about = lead(reading)
         # What was found goes before what is most probable: there is one more reason to look at it.
         found = {point.class_id for point in points if point.positive and point == chosen}
         names = [
@@ -91,11 +94,17 @@ class ReadingView:
         shown = set(reading.heatmap_classes)
         return cls(
             tone=tone(reading),
-            bars=tuple(bar for place, bar in enumerate(bars) if place < _SHOWN_BARS or bar.marks),
-            more_bars=tuple(
-                bar for place, bar in enumerate(bars) if place >= _SHOWN_BARS and not bar.marks
+            lead_bar=next(
+                (
+                    replace(bar, marks=_marks(points, chosen, bar.id))
+                    for bar in bars
+                    if about is not None and bar.id == about.id
+                ),
+                None,
             ),
-            lead=lead(reading),
+            bars=bars[:_SHOWN_BARS],
+            more_bars=bars[_SHOWN_BARS:],
+            lead=about,
             kept_classes=tuple(by_id[name].name for name in reading.conformal_set if name in by_id),
             points=points,
             heatmaps=tuple(one for one in names if one.id in shown),

@@ -1,20 +1,23 @@
 """Make a reading, show it, show its image, delete it."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from diagnosis.contracts import Prediction
 from diagnosis.errors import SightlineError
+from web_ui import read_first
 from web_ui.caller import Caller
 from web_ui.context import Asking, Context, DiseaseId, In, ReadingId, demo_name
 from web_ui.forms import Posted, check_token
 from web_ui.languages import _
 from web_ui.pages import show_disease
-from web_ui.reading_view import ReadingView
+from web_ui.reading_page import ReadingPage
 from web_ui.rendering import asks_for_json
 from web_ui.uploads import ReadingForm, receive_form, sending_key
+from web_ui.worklist_place import Step, WorklistPlace
 
 router = APIRouter()
 
@@ -84,12 +87,60 @@ async def back_to_the_form(disease: DiseaseId) -> Response:
 
 
 @router.get("/readings/{prediction}")
-async def reading_page(context: In, caller: Asking, prediction: ReadingId) -> Response:
-    """One reading: the answer first, then what it rests on."""
-    reading = await context.api.reading(caller, prediction)
+async def reading_page(
+    request: Request, context: In, caller: Asking, prediction: ReadingId
+) -> Response:
+    """One reading: the answer first, then what it rests on and what was said of it."""
+    shown = await ReadingPage.of(context, caller, prediction, request.query_params)
     return context.page(
-        caller, "reading.html", page="worklist", reading=reading, view=ReadingView.of(reading)
+        caller,
+        "reading.html",
+        page="worklist",
+        shown=shown,
+        reading=shown.reading,
+        view=shown.view,
+        kept_back=shown.kept_back,
     )
+
+
+@router.get("/readings/{prediction}/next")
+async def next_reading(
+    request: Request, context: In, caller: Asking, prediction: ReadingId
+) -> Response:
+    """Lead to the reading after this one in the worklist that the address names."""
+    return await _step(request, context, caller, prediction, "next")
+
+
+@router.get("/readings/{prediction}/previous")
+async def previous_reading(
+    request: Request, context: In, caller: Asking, prediction: ReadingId
+) -> Response:
+    """Lead to the reading before this one in the worklist that the address names."""
+    return await _step(request, context, caller, prediction, "previous")
+
+
+async def _step(
+    request: Request, context: Context, caller: Caller, prediction: UUID, step: Step
+) -> Response:
+    place = WorklistPlace.of(request.query_params)
+    reading = await context.api.reading(caller, prediction)
+    beside = await place.beside(context, caller, reading, step)
+    if beside is None:
+        return RedirectResponse(place.address(prediction, said=f"no-{step}"), 303)
+    return RedirectResponse(place.address(beside), 303)
+
+
+@router.get("/readings/{prediction}/thumbnail")
+async def reading_thumbnail(
+    request: Request, context: In, caller: Asking, prediction: ReadingId
+) -> Response:
+    """The image, small; unchanged where the browser has it."""
+    known = request.headers.get("if-none-match")
+    image = await context.api.thumbnail(caller, prediction, known)
+    if image is None:
+        headers = {"etag": known or "", "cache-control": "private, no-cache"}
+        return Response(status_code=304, headers=headers)
+    return Response(image.content, headers=image.headers)
 
 
 @router.get("/readings/{prediction}/image")
@@ -107,6 +158,9 @@ async def reading_heatmap(
     class_id: Annotated[str, Query(alias="class", pattern=r"^[a-z][a-z0-9_]{0,63}$")],
 ) -> Response:
     """Where the model found what speaks for a class: a picture to lay over the image."""
+    if read_first.wanted(context.settings, caller):
+        reading = await context.api.reading(caller, prediction)
+        await read_first.refuse_kept_back(context, caller, reading)
     picture = await context.api.heatmap(caller, prediction, class_id)
     return Response(picture.content, headers=picture.headers)
 

@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     """Largest image that is passed on. The service that opens it has the same limit."""
     page_size: Annotated[int, Field(ge=1, le=100)] = 20
     """Readings on one page of the worklist."""
+    read_first: Literal["off", "choice", "always"] = "choice"
+    """Whether an own opinion comes before the model's answer: never, by each person's choice on the
+    page of the account, or for everybody."""
     static_dir: Path = PACKAGE / "static" / "dist"
     """The built assets and their `manifest.json`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
