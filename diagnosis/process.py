@@ -1,7 +1,12 @@
-"""What a process of Sightline keeps from the others of its user."""
+"""What a process of Sightline keeps from others, and does before it stops."""
 
+import asyncio
 import ctypes
+import signal
 import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
 
 _PR_SET_DUMPABLE = 4
 
@@ -16,3 +21,22 @@ def keep_memory() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def before_stopping(action: Callable[[], None]) -> None:
+    """Have something done in the running loop as soon as the process is told to stop.
+
+    A server that is told to stop waits for the answers that it is giving, and only then stops the
+    application: an answer that would go on for minutes has to end before that. Nothing happens
+    where no server listens for the signal, as in tests.
+    """
+    former = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(former):
+        return
+    loop, after = asyncio.get_running_loop(), former
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(action)
+        after(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)

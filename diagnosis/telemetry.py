@@ -145,16 +145,21 @@ class RequestTelemetry:
         status = 500
         began = time.perf_counter()
 
+        streams_after: float | None = None
+
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streams_after
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if (b"content-type", b"text/event-stream; charset=utf-8") in message["headers"]:
+                    # It is held open for minutes: what counts is when it began.
+                    streams_after = time.perf_counter() - began
             await send(message)
 
         try:
             await self.app(scope, receive, watch)
         finally:
-            seconds = time.perf_counter() - began
+            seconds = streams_after or time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             service = self.metrics.service

@@ -50,15 +50,19 @@ _AUDITED = Grant("%W~audit:events", ("xadd",))
 USERS = (
     RedisUser(
         "inference",
-        "keeps, lists and deletes readings; adds audit events",
+        "keeps, lists and deletes readings and what is said of them; adds audit events",
         (
             Grant(
                 "%RW~results:*",
                 (
-                    *("setnx", "get", "getdel", "mget", "exists"),
-                    *("zadd", "zrem", "zrevrangebylex", "sadd", "srem"),
+                    *("setnx", "get", "getdel", "mget", "exists", "watch", "unwatch"),
+                    *("zadd", "zrem", "zrevrangebylex", "zrangebylex", "zlexcount"),
+                    *("zcard", "zmscore", "sadd", "srem"),
                 ),
             ),
+            # Nothing that was said can be changed, only deleted with its reading.
+            Grant("%RW~results:{*}:reviews:*", ("rpush", "lrange", "del")),
+            Grant("%RW~results:{*}:once:*", ("set", "del")),
             _AUDITED,
         ),
     ),

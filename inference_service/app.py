@@ -12,7 +12,7 @@ from diagnosis.audit import AuditLog
 from diagnosis.errors import SightlineError
 from diagnosis.identity import Identity
 from diagnosis.keys import read_public_key
-from diagnosis.process import keep_memory
+from diagnosis.process import before_stopping, keep_memory
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
 from inference_service.access import TABLE
@@ -26,7 +26,9 @@ from inference_service.routes import (
     health,
     patients,
     predictions,
+    reviews,
     versions,
+    worklist,
 )
 from inference_service.service import Service
 from inference_service.settings import Settings
@@ -57,6 +59,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        before_stopping(service.events.close)
         try:
             yield
         finally:
@@ -77,7 +80,10 @@ def create_app(
         diseases.router,
         versions.router,
         examinations.router,
+        # Before the addresses with an id, which would take its words for one.
+        worklist.router,
         predictions.router,
+        reviews.router,
         patients.router,
         health.router,
     )

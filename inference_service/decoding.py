@@ -91,6 +91,8 @@ class Decoded:
     """What a gate needs; None where it was not asked for."""
     look_seconds: float
     preprocess_seconds: float
+    thumbnail: bytes = b""
+    """A small JPEG, where it was asked for."""
 
 
 class Nursery:
@@ -259,7 +261,9 @@ class _Worker:
         clean = self._region[place : place + read.clean]
         place += len(clean)
         dicom = self._region[place : place + read.dicom] or None
-        self._used = max(self._used, place + read.dicom)
+        place += read.dicom
+        small = self._region[place : place + read.thumbnail]
+        self._used = max(self._used, place + read.thumbnail)
         whole = look is None or np.isfinite(look.features).all()
         if digest_of(clean) != read.facts.digest or not whole:
             raise Broken("nonsense", ReaderEnded(cause="it answered nonsense"))
@@ -274,6 +278,7 @@ class _Worker:
             look,
             read.look_seconds,
             read.preprocess_seconds,
+            small,
         )
 
     def forget(self) -> None:
@@ -350,6 +355,7 @@ class Decoders:
         preprocessing: Preprocessing | None = None,
         look: bool = False,
         keep_dicom: bool = False,
+        thumbnail: int = 0,
     ) -> Decoded:
         """Read a file that anybody may have sent, in a worker; blocks until that is done.
 
@@ -359,6 +365,7 @@ class Decoders:
             preprocessing: the steps to a network's array, where one is wanted.
             look: whether a gate is going to be asked.
             keep_dicom: make a de-identified DICOM file of one that came.
+            thumbnail: longest side of a small JPEG, where one is wanted.
 
         Raises:
             ImageRefused: it cannot be read, or not within the limits of time and memory.
@@ -373,6 +380,7 @@ class Decoders:
             preprocessing=preprocessing,
             look=look,
             keep_dicom=keep_dicom,
+            thumbnail=thumbnail,
         )
         with self._worker() as worker:
             found = worker.ask(data, asked, self._seconds)

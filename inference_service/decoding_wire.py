@@ -52,6 +52,8 @@ class Ask(BaseModel):
     """Whether a gate is going to be asked."""
     keep_dicom: bool = False
     """Whether a de-identified DICOM file is made of one that came."""
+    thumbnail: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Longest side in pixels of a small JPEG of it; 0 where none is wanted."""
 
 
 class Refusal(BaseModel):
@@ -67,7 +69,8 @@ class Refusal(BaseModel):
 
 class Read(BaseModel):
     """An image was read. In the shared memory lie, one after the other: the gate's look and the
-    network's array where they were asked for, the file to keep, and the DICOM file, if any."""
+    network's array where they were asked for, the file to keep, then the DICOM file and the
+    thumbnail, if any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,6 +81,8 @@ class Read(BaseModel):
     """Bytes of the file to keep."""
     dicom: Annotated[int, Field(ge=0, le=REGION_BYTES)] = 0
     """Bytes of the de-identified DICOM file; 0 where there is none."""
+    thumbnail: Annotated[int, Field(ge=0, le=REGION_BYTES)] = 0
+    """Bytes of the thumbnail; 0 where none was asked for."""
     look_seconds: Annotated[float, Field(ge=0)] = 0.0
     preprocess_seconds: Annotated[float, Field(ge=0)] = 0.0
 

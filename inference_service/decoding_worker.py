@@ -10,6 +10,7 @@ or a file that takes it over, costs the one reading.
 
 import ctypes
 import gc
+import io
 import mmap
 import os
 import resource
@@ -180,7 +181,8 @@ def _read(asked: Ask, size: int, region: mmap.mmap) -> Read:
         whole = np.frombuffer(region, array.dtype, array.size, place)
         whole[:] = array.ravel()
         place += array.nbytes
-    files = image.clean + (image.dicom or b"")
+    small = _thumbnail(image.pixels, asked.thumbnail) if asked.thumbnail else b""
+    files = image.clean + (image.dicom or b"") + small
     if place + len(files) > len(region):
         raise ImageTooCostly(cause="a file to keep larger than any")
     region[place : place + len(files)] = files
@@ -191,9 +193,20 @@ def _read(asked: Ask, size: int, region: mmap.mmap) -> Read:
         decoded=(width, height),
         clean=len(image.clean),
         dicom=len(image.dicom or b""),
+        thumbnail=len(small),
         look_seconds=looked - decoded,
         preprocess_seconds=preprocessed - looked,
     )
+
+
+def _thumbnail(pixels: NDArray[Any], longest: int) -> bytes:
+    """A JPEG of the picture with at most so many pixels a side."""
+    shown = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    picture = Image.fromarray(shown)
+    picture.thumbnail((longest, longest))
+    held = io.BytesIO()
+    picture.save(held, "JPEG", quality=80)
+    return held.getvalue()
 
 
 if __name__ == "__main__":

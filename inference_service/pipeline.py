@@ -168,6 +168,7 @@ class Pipeline:
         created_by: str,
         patient_reference: str | None,
         written: Written,
+        once: str | None = None,
     ) -> Prediction:
         """Read an image and keep image and reading; when this returns, both are durable.
 
@@ -180,6 +181,7 @@ class Pipeline:
             created_by: who asked.
             patient_reference: a keyed hash, or None.
             written: what image and reading are kept in.
+            once: a claimed key that answers with the reading from now on.
 
         Raises:
             ImageRefused, ModelUnavailable, Overloaded, StoreUnavailable, AuditUnavailable,
@@ -189,7 +191,7 @@ class Pipeline:
         ask = _Ask(disease_id, data, operating_point, unit, created_by, patient_reference)
         prediction, files = await self._run(place, lambda waited: self._work(ask, waited))
         async with written(prediction.id):
-            prediction = await self._keep(prediction, files)
+            prediction = await self._keep(prediction, files, once)
         self._metrics.readings.labels(
             disease_id, prediction.outcome, prediction.band or "none"
         ).inc()
@@ -344,7 +346,7 @@ class Pipeline:
         self._metrics.took(ask.disease, "preprocess", timings, image.preprocess_seconds)
         return image
 
-    async def _keep(self, prediction: Prediction, files: "Files") -> Prediction:
+    async def _keep(self, prediction: Prediction, files: "Files", once: str | None) -> Prediction:
         """Keep the files, then the reading; when the reading cannot be kept, neither are they.
 
         `store` in the timings is the image's part: a reading cannot hold how long it took to
@@ -363,7 +365,7 @@ class Pipeline:
                 update={"timings_ms": {**prediction.timings_ms, "store": stored}}
             )
             try:
-                await self._results.add(prediction)
+                await self._results.add(prediction, once)
             except BaseException:
                 for name in new:
                     with suppress(StoreUnavailable):

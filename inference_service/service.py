@@ -16,12 +16,14 @@ from diagnosis.image_store import FolderImageStore
 from diagnosis.results import ResultStore, connect
 from diagnosis.telemetry import Metrics
 from inference_service.decoding import Decoders, Nursery
+from inference_service.events import Events
 from inference_service.explaining import Explainer
 from inference_service.loading import loader
 from inference_service.models import Models
 from inference_service.pipeline import Pipeline
 from inference_service.references import PatientReferences
 from inference_service.settings import Settings
+from inference_service.thumbnails import Thumbnails
 
 log = structlog.get_logger("inference_service")
 
@@ -80,6 +82,8 @@ class Service:
             keep_dicom=settings.keep_dicom,
         )
         self.explainer = Explainer(self.models, self.registry, load, self.metrics, self.pipeline)
+        self.thumbnails = Thumbnails(self.images, self.decoders)
+        self.events = Events(self.results, settings.events_seconds)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -93,8 +97,10 @@ class Service:
 
     async def stop(self) -> None:
         """Stop watching, let the readings at work end, and close everything."""
+        self.events.close()
         await end_tasks(self._tasks)
         await asyncio.to_thread(self.pipeline.close)
+        await asyncio.to_thread(self.thumbnails.close)
         self.explainer.close()
         self.models.close()
         await asyncio.to_thread(self._end_decoders)

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     has to be enough for the largest image that is taken, 50 megapixels."""
     decoding_images: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """Images that such a process reads before a fresh one takes its place."""
+    events_seconds: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    """How long a stream of new readings is held open; the browser then asks again, and is asked
+    again who it is."""
     reload_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
     """How often the registry is asked for a change and Redis for a sign of life."""
     conversion_cache_dir: Path = Path(".run/converted")

@@ -122,7 +122,7 @@ async def _counted(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def read_short(request: Request, *, seconds: float) -> bytes:
+async def read_short(request: Request, *, seconds: float, longest: int = MAX_FIELD_BYTES) -> bytes:
     """The body of a request that is a few words, and the limits that hold while it comes.
 
     Raises:
@@ -130,10 +130,10 @@ async def read_short(request: Request, *, seconds: float) -> bytes:
     """
     try:
         async with asyncio.timeout(seconds):
-            return b"".join([chunk async for chunk in _counted(request, MAX_FIELD_BYTES)])
+            return b"".join([chunk async for chunk in _counted(request, longest)])
     except FileTooLarge:
         raise BodyRefused(
-            f"The body is longer than {MAX_FIELD_BYTES} bytes.",
+            f"The body is longer than {longest} bytes.",
             remedy="Send what the API's description names, and nothing else.",
         ) from None
     except TimeoutError as error:

@@ -1,20 +1,16 @@
-"""Predictions, which a page calls readings: made, listed, shown and deleted."""
+"""Predictions, which a page calls readings: made, shown and deleted."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Annotated, get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from diagnosis.audit import Action
-from diagnosis.contracts import (
-    ListedPrediction,
-    OperatingPointName,
-    Prediction,
-    PredictionPage,
-    Slug,
-)
+from diagnosis.contracts import OperatingPointName, Prediction, Slug
 from diagnosis.errors import (
     AuditUnavailable,
     ImageRefused,
@@ -25,14 +21,15 @@ from diagnosis.errors import (
     NoHeatmap,
     NoSuchResource,
     Overloaded,
+    ReadingUnderWay,
     ServiceUnavailable,
     StoreUnavailable,
     UnknownDisease,
     UnknownPrediction,
     VersionGone,
 )
+from diagnosis.identity import Identity
 from diagnosis.image_store import kept_as
-from diagnosis.results import MAX_PAGE
 from inference_service.access import Asking
 from inference_service.audited import Audited
 from inference_service.explaining import chosen_class, tag
@@ -56,7 +53,12 @@ router = APIRouter(prefix="/api/v1", tags=["predictions"])
                 "Location": {
                     "description": "The address of the prediction.",
                     "schema": {"type": "string"},
-                }
+                },
+                "Idempotent-Replay": {
+                    "description": "`true` where an earlier request with the same"
+                    " `Idempotency-Key` made the reading.",
+                    "schema": {"type": "string"},
+                },
             }
         },
         **documented(
@@ -70,6 +72,8 @@ router = APIRouter(prefix="/api/v1", tags=["predictions"])
             AuditUnavailable,
             Overloaded,
             ServiceUnavailable,
+            ReadingUnderWay,
+            UnknownPrediction,
         ),
     },
 )
@@ -80,6 +84,14 @@ async def create_prediction(
     asking: Asking,
     audit: Audited,
     service: ServiceDependency,
+    idempotency_key: Annotated[
+        UUID | None,
+        Header(
+            description="An id that the sender made up for this image. Sent again with the same"
+            " id, by the same person, within 30 days, the image is not read a second time: the"
+            " answer is the first reading."
+        ),
+    ] = None,
 ) -> Prediction:
     """Read one image. When this answers, the reading and its image are stored.
 
@@ -92,52 +104,29 @@ async def create_prediction(
         await service.results.ping()
         upload = await read_upload(request, seconds=service.settings.upload_seconds)
         reference = text_field(upload, "patient_reference", longest=LONGEST_REFERENCE)
-        prediction = await service.pipeline.read(
-            place,
-            disease,
-            upload.image,
-            operating_point=_operating_point(upload),
-            unit=asking.unit,
-            created_by=asking.sub,
-            patient_reference=None
-            if reference is None
-            else service.references.hashed(reference, asking.unit),
-            written=lambda prediction_id: audit.doing(Action.UPLOAD, prediction_id),
-        )
+        once = None if idempotency_key is None else _once(asking, idempotency_key)
+        earlier = None if once is None else await _claimed(service, asking.unit, once)
+        if earlier is not None:
+            prediction = await get_prediction(earlier, asking, audit, service)
+            response.headers["Idempotent-Replay"] = "true"
+        else:
+            async with _released_if_refused(service, asking.unit, once):
+                prediction = await service.pipeline.read(
+                    place,
+                    disease,
+                    upload.image,
+                    operating_point=_operating_point(upload),
+                    unit=asking.unit,
+                    created_by=asking.sub,
+                    patient_reference=None
+                    if reference is None
+                    else service.references.hashed(reference, asking.unit),
+                    written=lambda prediction_id: audit.doing(Action.UPLOAD, prediction_id),
+                    once=once,
+                )
+            service.events.announce()
     response.headers["Location"] = f"/api/v1/predictions/{prediction.id}"
     return prediction
-
-
-@router.get(
-    "/predictions",
-    operation_id="listPredictions",
-    responses=documented(InvalidRequest, StoreUnavailable, AuditUnavailable),
-)
-async def list_predictions(
-    asking: Asking,
-    audit: Audited,
-    service: ServiceDependency,
-    disease: Annotated[Slug | None, Query(description="Only of this disease.")] = None,
-    class_id: Annotated[
-        Slug | None, Query(description="Only where this class is the most probable one.")
-    ] = None,
-    cursor: Annotated[
-        str | None,
-        Query(
-            description="`next_cursor` of the page before.",
-            pattern=r"^[0-9a-f]{32}$",
-        ),
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
-) -> PredictionPage:
-    """The readings of the own unit that are kept, newest first."""
-    items, next_cursor = await service.results.list(
-        asking.unit, disease=disease, class_id=class_id, cursor=cursor, limit=limit
-    )
-    await audit.allowed(Action.EXPORT)
-    return PredictionPage(
-        items=tuple(ListedPrediction(**dict(one)) for one in items), next_cursor=next_cursor
-    )
 
 
 @router.get(
@@ -293,12 +282,17 @@ async def kept_image(prediction: Prediction, service: Service) -> bytes:
 async def _kept(unit: str, digest: str, service: Service) -> bytes:
     data = await asyncio.to_thread(service.images.get, kept_as(unit, digest))
     if data is None:
-        raise NoSuchResource(
-            "The image of this reading is not kept any more;"
-            f" images are kept for {service.settings.image_retention_days:g} days.",
-            remedy="The reading itself stays. To read the image again, send it again.",
-        )
+        raise no_longer_kept(service)
     return data
+
+
+def no_longer_kept(service: Service) -> NoSuchResource:
+    """What is said of an image whose time is over."""
+    return NoSuchResource(
+        "The image of this reading is not kept any more;"
+        f" images are kept for {service.settings.image_retention_days:g} days.",
+        remedy="The reading itself stays. To read the image again, send it again.",
+    )
 
 
 @router.delete(
@@ -318,6 +312,42 @@ async def delete_prediction(
     if not await service.pipeline.delete(asking.unit, prediction_id, written):
         await audit.refused(Action.DELETE)
         raise UnknownPrediction
+
+
+def _once(asking: Identity, key: UUID) -> str:
+    """What a person's key is kept under: another person's same key is another one."""
+    return hashlib.sha256(f"{asking.sub} {key}".encode()).hexdigest()[:32]
+
+
+async def _claimed(service: Service, unit: str, once: str) -> UUID | None:
+    """The reading that a key answers with; None where it is ours now.
+
+    Raises:
+        ReadingUnderWay: the first request with it has not been answered yet.
+    """
+    claim = await service.results.claim(unit, once)
+    if claim == "taken":
+        raise ReadingUnderWay
+    return None if claim == "ours" else claim
+
+
+@asynccontextmanager
+async def _released_if_refused(
+    service: Service, unit: str, once: str | None
+) -> AsyncIterator[None]:
+    """Give a claimed key back where no reading came of it.
+
+    Not where the store did not answer: the reading may be there, and then so is the key's answer.
+    """
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except BaseException:
+        if once is not None:
+            with suppress(StoreUnavailable):
+                await service.results.release(unit, once)
+        raise
 
 
 def _operating_point(upload: Upload) -> OperatingPointName | None:

@@ -4,12 +4,12 @@ import asyncio
 from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from diagnosis.artifacts.state import PersonName, RegistryState
 from diagnosis.audit import Action
-from diagnosis.contracts import Slug, Wire
+from diagnosis.contracts import Version, VersionChange, VersionList, Wire
 from diagnosis.errors import (
     ArtifactRefused,
     AuditUnavailable,
@@ -25,26 +25,11 @@ from inference_service.access import AskingAfresh
 from inference_service.audited import Audited
 from inference_service.problems import documented
 from inference_service.service import Service, ServiceDependency
+from inference_service.views import SealedCard
 
 router = APIRouter(prefix="/api/v1/diseases/{disease}", tags=["versions"])
 
 log = structlog.get_logger("inference_service")
-
-
-class Version(Wire):
-    """A published version of a disease's model."""
-
-    version: str
-    role: Literal["live", "shadow", "retired", "published"]
-
-
-class VersionList(Wire):
-    """All versions of a disease's model, in their order."""
-
-    disease: Slug
-    live: str | None
-    """The version that answers; null where none does."""
-    items: tuple[Version, ...]
 
 
 class Promotion(Wire):
@@ -65,6 +50,31 @@ async def list_versions(disease: str, service: ServiceDependency) -> VersionList
     """The versions of a disease's model, and which of them is live."""
     service.models.disease(disease)
     return await asyncio.to_thread(_listed, service, disease)
+
+
+@router.get(
+    "/versions/{version}/card",
+    operation_id="getVersionCard",
+    response_class=Response,
+    responses={
+        200: {"model": SealedCard, "description": "The card, whole."},
+        **documented(UnknownDisease, UnknownVersion, ModelRefused),
+    },
+)
+async def get_version_card(disease: str, version: str, service: ServiceDependency) -> Response:
+    """The card of any version, so that two can be compared. Only of the live one is it certain
+    that its files passed their checks, see `GET /api/v1/diseases/{disease}/card`."""
+
+    def content() -> bytes:
+        _known(service, disease, version)
+        return service.registry.card(disease, version).to_json()
+
+    try:
+        return Response(await asyncio.to_thread(content), media_type="application/json")
+    except ArtifactRefused as error:
+        raise ModelRefused("This version's card did not pass its checks.", cause=error.cause) from (
+            error
+        )
 
 
 @router.post(
@@ -151,6 +161,16 @@ def _listed(service: Service, disease: str) -> VersionList:
     return VersionList(
         disease=disease,
         live=state.live,
+        history=tuple(
+            VersionChange(
+                at=one.at,
+                action=one.action,
+                version=one.version,
+                previous=one.previous,
+                acknowledged_by=one.acknowledged_by,
+            )
+            for one in state.history
+        ),
         items=tuple(
             Version(version=one, role=roles.get(one, "published"))
             for one in service.registry.versions(disease)

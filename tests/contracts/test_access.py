@@ -168,6 +168,8 @@ class Api:
         body: dict[str, Any] = {}
         if template.endswith(("/predictions", "/suggestions")) and method == "POST":
             body["files"] = {"image": FILM}
+        if template.endswith("/reviews"):
+            body["json"] = {"verdict": "agree"}
         if template.endswith("/patients/deletion"):
             body["json"] = {"patient_reference": "nobody"}
         return await self.client.request(
