@@ -27,7 +27,7 @@ from gateway.redis_users import USERS, acl_file, passwords_in, write_acl_file
 from gateway.servers import packaged_valkey
 from tests.fixtures.audit import make_event
 from tests.fixtures.ports import free_port
-from tests.fixtures.predictions import make_prediction
+from tests.fixtures.predictions import make_prediction, make_review
 from tests.fixtures.redis import RedisServer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
@@ -36,6 +36,8 @@ BEGIN, END = "<!-- begin redis-users -->", "<!-- end redis-users -->"
 #: One key of each kind that there is, and one that is nobody's.
 KEYS = {
     "readings": "results:{default}:row:0",
+    "reviews": "results:{default}:reviews:0",
+    "once": "results:{default}:once:0",
     "audit": "audit:events",
     "identity": "identity:account:0",
     "other": "other",
@@ -46,6 +48,8 @@ COMMANDS = (
     *("SETNX KEY x", "SET KEY x", "GET KEY", "GETDEL KEY", "MGET KEY", "EXISTS KEY", "DEL KEY"),
     *("INCR KEY", "EXPIRE KEY 9", "TTL KEY", "HSET KEY f x", "HGETALL KEY", "WATCH KEY"),
     *("SADD KEY x", "SREM KEY x", "SMEMBERS KEY", "ZADD KEY 0 x", "ZREM KEY x"),
+    *("RPUSH KEY x", "LRANGE KEY 0 -1", "LSET KEY 0 x", "LPOP KEY", "LREM KEY 0 x"),
+    *("ZRANGEBYLEX KEY - +", "ZLEXCOUNT KEY - +", "ZCARD KEY", "ZMSCORE KEY x"),
     *("ZREVRANGEBYLEX KEY + -", "ZRANGE KEY 0 -1", "ZREMRANGEBYSCORE KEY 0 1", "UNWATCH"),
     *(
         "XADD KEY * event x",
@@ -156,7 +160,12 @@ def test_nobody_may_run_scripts_look_for_keys_or_change_the_server(server: Redis
         for user, kinds in row.items():
             assert "other" not in kinds, (user, command)
             assert user == "identity" or "identity" not in kinds, (user, command)
-    assert table["SETNX"]["trainer"] == ("readings",)
+    assert table["SETNX"]["trainer"] == ("readings", "reviews", "once")
+    # What was said of a reading is added to and deleted whole, and a reading is never overwritten.
+    for command in ("LSET", "LPOP", "LREM"):
+        assert not any(table[command].values()), command
+    assert table["SET"]["inference"] == ("once",)
+    assert table["RPUSH"]["inference"] == ("reviews",)
     assert not table["GET"]["trainer"]
     assert not table["GETDEL"]["trainer"]
 
@@ -189,6 +198,19 @@ async def test_the_services_stay_within_their_rights(
     await results.add(reading)
     await trainer.add(batch)
     assert (await results.list("default", limit=10))[0] == (batch, reading)
+    for asked in ({"sort": "urgent", "review": "open"}, {"text": "chest"}, {"class_id": "x"}):
+        await results.list("default", limit=10, **asked)
+    await results.list("default", limit=10, patient_reference=reading.patient_reference)
+    assert await results.claim("default", "a") == "ours"
+    await results.release("default", "a")
+    assert await results.claim("default", "a") == "ours"
+    await results.add(reading, "a")
+    assert await results.claim("default", "a") == reading.id
+    await results.add_review("default", make_review(reading))
+    assert await results.reviews("default", reading.id)
+    assert (await results.standings((reading,)))[0].review == "agreed"
+    await results.opined("default", 10)
+    assert await results.since("default", reading.id, 10)
     assert await results.delete("default", reading.id) == reading
     await log.add(make_event())
     await stream.open()
