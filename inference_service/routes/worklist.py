@@ -132,7 +132,10 @@ async def watch_predictions(
     audit: Audited,
     service: ServiceDependency,
     last_event_id: Annotated[
-        UUID | None, Header(description="The id of the last event that was received.")
+        str | None,
+        Header(
+            description="The id of the last event that was received. Anything else counts as none."
+        ),
     ] = None,
 ) -> StreamingResponse:
     """New readings of the own unit, as they come."""
@@ -140,7 +143,7 @@ async def watch_predictions(
     await service.results.ping()
     await audit.allowed(Action.EXPORT)
     return StreamingResponse(
-        service.events.stream(asking.unit, last_event_id),
+        service.events.stream(asking.unit, _id_in(last_event_id)),
         # The proxy passes on each event as it comes.
         headers={"x-accel-buffering": "no"},
         media_type="text/event-stream",
@@ -189,3 +192,11 @@ async def get_prediction_thumbnail(
     if small is None:
         raise no_longer_kept(service)
     return Response(small, headers=headers, media_type="image/jpeg")
+
+
+def _id_in(text: str | None) -> UUID | None:
+    """An id that a browser repeats; None where it is none, so that it begins anew."""
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None

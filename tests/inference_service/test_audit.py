@@ -148,7 +148,7 @@ async def test_a_model_does_not_change_unwritten(start: Start) -> None:
 class CannotKeep(MemoryResults):
     """Keeps no reading."""
 
-    async def add(self, prediction: Prediction) -> None:
+    async def add(self, prediction: Prediction, once: str | None = None) -> None:
         raise StoreUnavailable(cause="for the test")
 
 

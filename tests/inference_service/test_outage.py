@@ -63,7 +63,7 @@ async def test_readings_survive_redis_and_wait_for_it(
 class FailsLate(MemoryResults):
     """A store that answers a ping and then cannot keep the reading."""
 
-    async def add(self, prediction: Prediction) -> None:
+    async def add(self, prediction: Prediction, once: str | None = None) -> None:
         raise StoreUnavailable(cause="for the test")
 
 
@@ -76,7 +76,7 @@ async def test_a_reading_that_cannot_be_kept_leaves_no_image_behind(start: Start
 class FailsOnce(MemoryResults):
     """Keeps the first reading and no other."""
 
-    async def add(self, prediction: Prediction) -> None:
+    async def add(self, prediction: Prediction, once: str | None = None) -> None:
         if self._rows:
             raise StoreUnavailable(cause="for the test")
         await super().add(prediction)
