@@ -140,7 +140,8 @@ async def test_a_long_note_in_any_script_fits(client: httpx.AsyncClient, stand_i
 #: What only an answer has on a page of a reading.
 ANSWER = (
     "answer-figure", "bar-percent", "bar-mark", "Likely", "Uncertain", "Most probable",
-    "\N{NO-BREAK SPACE}%", "data-heatmap", "/heatmap", "points-table", "older than", "counts as", "reviews-list",
+    "\N{NO-BREAK SPACE}%", "data-heatmap", "/heatmap", "points-table", "older than",
+    "counts as", "reviews-list",
 )  # fmt: skip
 
 
