@@ -1,5 +1,7 @@
 // Lays the heatmap of a class over the image. Without this script each heatmap is a plain link.
 
+import { onKey } from "./keys";
+
 function part<T extends Element>(of: ParentNode, name: string): T | null {
   return of.querySelector<T>(`[data-${name}]`);
 }
@@ -85,14 +87,12 @@ export function heatmaps(): void {
   thicken();
 
   // Space turns it on and off wherever nothing else takes it: buttons and choices keep theirs.
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== " " || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  onKey("heatmap", (event) => {
     const at = event.target;
-    if (!(at instanceof Element)) return;
-    const own = at.closest("button, input, select, textarea, summary, [contenteditable]");
-    if (own && own !== opacity) return;
-    if (!film.contains(at) && !controls.contains(at) && at !== document.body) return;
-    event.preventDefault();
+    if (event.repeat || !(at instanceof Element)) return false;
+    const other = at.closest("input") !== null && at !== opacity;
+    if (other || (!film.contains(at) && !controls.contains(at) && at !== document.body)) return false;
     toggle();
+    return true;
   });
 }
