@@ -83,6 +83,8 @@ _VALUES = (
     "VOILUTFunction",
     "RescaleIntercept",
     "RescaleSlope",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
     "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor",

@@ -36,6 +36,9 @@ _EMPTY = (
     "PatientOrientation",
 )  # fmt: skip
 _WINDOW = ("WindowCenter", "WindowWidth")
+#: Millimetres from row to row and from column to column: in the patient, and at the detector.
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing")
+_LARGEST_SPACING = 100.0
 _FUNCTIONS = {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
 
 
@@ -74,6 +77,7 @@ def keepable(
         _put_pixels(kept, np.asarray(pixels), "RGB", 8)
     else:
         _put_grey(kept, stored, dataset)
+    _put_spacings(kept, dataset)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = kept.SOPClassUID
@@ -123,6 +127,17 @@ def _put_grey(kept: Dataset, stored: NDArray[np.generic], dataset: Dataset) -> N
         function = str(dataset.get("VOILUTFunction") or "").strip().upper()
         if function in _FUNCTIONS:
             kept.VOILUTFunction = function
+
+
+def _put_spacings(kept: Dataset, dataset: Dataset) -> None:
+    """How far apart the pixels are, where the file says it in two numbers that can be true."""
+    for keyword in _SPACINGS:
+        try:
+            rows, columns = (float(one) for one in dataset.get(keyword) or ())
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if 0 < rows < _LARGEST_SPACING and 0 < columns < _LARGEST_SPACING:
+            setattr(kept, keyword, list(_decimals(round(rows, 6), round(columns, 6))))
 
 
 def _put_pixels(

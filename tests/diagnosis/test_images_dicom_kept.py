@@ -180,6 +180,15 @@ def _with_signed_padding() -> bytes:
     return dicom_bytes(dataset)
 
 
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
+def test_how_far_apart_the_pixels_are_is_kept_where_it_can_be_true(keyword: str) -> None:
+    _, found = kept(dicom(words(), **{keyword: ["0.14300001", "0.2"]}))
+    assert found[keyword].value == [0.143, 0.2]
+    for untrue in (["0", "0.2"], ["0.2"], ["-1", "1"], ["4711", "4711"], ""):
+        _, found = kept(dicom(words(), **{keyword: untrue}))
+        assert keyword not in found
+
+
 def test_signed_values_and_colours_are_kept() -> None:
     signed = (words().astype(np.int32) - 32768).astype(np.int16)
     for data in (dicom(signed), dicom(colour())):

@@ -291,7 +291,13 @@ DEEP = np.full((SIDE, SIDE), 2048, np.uint16) + (np.indices((SIDE, SIDE))[1] // 
 
 def test_a_kept_dicom_file_is_windowed_in_its_full_depth(chromium: Browser, site: Site) -> None:
     path = with_dicom(
-        site, DEEP, WindowCenter=1024, WindowWidth=4096, RescaleSlope=1, RescaleIntercept=-1024
+        site,
+        DEEP,
+        WindowCenter=1024,
+        WindowWidth=4096,
+        RescaleSlope=1,
+        RescaleIntercept=-1024,
+        PixelSpacing=[0.25, 0.5],
     )
     with viewing(chromium, site, path) as page:
         said(page, "Shown from the DICOM file, with 4,096 grey levels.")
@@ -305,6 +311,9 @@ def test_a_kept_dicom_file_is_windowed_in_its_full_depth(chromium: Browser, site
         assert "CT lung" in offered
         page.get_by_label("Grey levels").select_option("CT bone")
         expect(page.locator("[data-viewer-readout]")).to_contain_text("Window -500 to 1,300")
+        page.keyboard.press("l")
+        drag(page, place(page, 0.25), place(page, 0.75))
+        said(page, "Length 64 mm.")
         with page.expect_download() as saved:
             page.get_by_role("link", name="DICOM file, de-identified").click()
         assert saved.value.suggested_filename == f"{path.rpartition('/')[2]}.dcm"

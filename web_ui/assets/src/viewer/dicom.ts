@@ -162,7 +162,8 @@ export async function readDicom(file: ArrayBuffer): Promise<Picture> {
           upper: (centre + size / 2 - intercept) / slope,
         }
       : range;
-  const [rows, columns] = [...numbers(found, "00280030"), ...numbers(found, "00181164")];
+  const inPatient = numbers(found, "00280030");
+  const [rows, columns] = inPatient.length === 2 ? inPatient : numbers(found, "00181164");
   return {
     width,
     height,
@@ -173,7 +174,7 @@ export async function readDicom(file: ArrayBuffer): Promise<Picture> {
     inverted: text(found, "00280004") === "MONOCHROME1",
     slope,
     intercept,
-    spacing: rows && columns ? { x: columns, y: rows } : null,
+    spacing: rows && columns ? { x: columns, y: rows, detector: inPatient.length !== 2 } : null,
     modality: text(found, "00080060"),
     levels: 2 ** (short(found, "00280101") ?? 8),
   };

@@ -4,6 +4,9 @@ import type { Point, Stage } from "./stage";
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** What a length is told in, by the name that the page has words for. */
+export type Unit = "pixels" | "mm" | "detector";
+
 interface Length {
   from: Point;
   to: Point;
@@ -21,11 +24,11 @@ export class Marks {
   cross: Point | null = null;
   private readonly stage: Stage;
   private readonly layer: SVGElement;
-  private readonly words: (length: number, unit: "pixels" | "mm") => string;
+  private readonly words: (length: number, unit: Unit) => string;
   private readonly lengths: Length[] = [];
   private open: Length | null = null;
 
-  constructor(stage: Stage, words: (length: number, unit: "pixels" | "mm") => string) {
+  constructor(stage: Stage, words: (length: number, unit: Unit) => string) {
     this.stage = stage;
     this.words = words;
     this.layer = made("svg", "viewer-marks", { "aria-hidden": "true", focusable: "false" });
@@ -85,7 +88,7 @@ export class Marks {
     const { spacing } = this.stage.picture;
     const [x, y] = [to.x - from.x, to.y - from.y];
     return spacing
-      ? this.words(Math.hypot(x * spacing.x, y * spacing.y), "mm")
+      ? this.words(Math.hypot(x * spacing.x, y * spacing.y), spacing.detector ? "detector" : "mm")
       : this.words(Math.hypot(x, y), "pixels");
   }
 

@@ -22,8 +22,8 @@ export interface Picture {
   /** What a stored value is in the unit of the modality: value * slope + intercept. */
   slope: number;
   intercept: number;
-  /** Millimetres from pixel to pixel, where the file tells. */
-  spacing: { x: number; y: number } | null;
+  /** Millimetres from pixel to pixel where the file tells: in the patient, or at the detector. */
+  spacing: { x: number; y: number; detector: boolean } | null;
   /** The DICOM code, or nothing. */
   modality: string;
   /** Grey levels that a pixel can have. */

@@ -59,7 +59,7 @@ class Viewer {
     const at = room.panes.length;
     const stage = await Stage.open(this.engine, place, `pane-${at}`, picture);
     const marks = new Marks(stage, (length, unit) =>
-      room.words(unit === "mm" ? "mm" : "pixels", { value: figure(length) }),
+      room.words(unit, { value: figure(length) }),
     );
     const pane = { stage, marks, element };
     room.panes.push(pane);
