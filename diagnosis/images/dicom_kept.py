@@ -134,7 +134,7 @@ def _put_spacings(kept: Dataset, dataset: Dataset) -> None:
     for keyword in _SPACINGS:
         try:
             rows, columns = (float(one) for one in dataset.get(keyword) or ())
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError, IndexError, AttributeError):
             continue
         if 0 < rows < _LARGEST_SPACING and 0 < columns < _LARGEST_SPACING:
             setattr(kept, keyword, list(_decimals(round(rows, 6), round(columns, 6))))

@@ -41,6 +41,29 @@ def viewing(
         yield page
 
 
+@pytest.fixture(scope="module")
+def one_page(chromium: Browser, site: Site) -> Iterator[Page]:
+    """One page of the ramp, which most tests share: to open a page takes longer than a test."""
+    with viewing(chromium, site) as page:
+        yield page
+
+
+@pytest.fixture
+def ramp(one_page: Page) -> Page:
+    """The ramp as it is first shown, whatever a test before has done to it."""
+    one_page.mouse.move(0, 0)
+    one_page.get_by_label("Side by side with").select_option("Nothing")
+    switch = one_page.get_by_role("button", name="Heatmap")
+    if switch.get_attribute("aria-pressed") == "true":
+        switch.click()
+    one_page.locator("details.viewer-more").evaluate("node => { node.open = false }")
+    one_page.keyboard.press("w")
+    one_page.keyboard.press("0")
+    one_page.evaluate("document.activeElement.blur()")
+    one_page.evaluate("scrollTo(0, 0)")
+    return one_page
+
+
 def shown(page: Page, across: float, down: float = 0.5, pane: int = 0) -> int:
     """The red of what is drawn at a place of a stage; 0 to 1 from its top left."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
@@ -81,88 +104,84 @@ def said(page: Page, text: str) -> None:
     expect(page.locator("[data-viewer-status]")).to_have_text(text)
 
 
-def test_the_image_is_shown_as_it_is(chromium: Browser, site: Site) -> None:
-    with viewing(chromium, site) as page:
-        for across in (0.1, 0.5, 0.9):
-            assert shown(page, across) == pytest.approx(across * 255, abs=3)
-        assert page.locator("[data-film]").evaluate("node => node.inert")
+def test_the_image_is_shown_as_it_is(ramp: Page) -> None:
+    page = ramp
+    for across in (0.1, 0.5, 0.9):
+        assert shown(page, across) == pytest.approx(across * 255, abs=3)
+    assert page.locator("[data-film]").evaluate("node => node.inert")
 
 
 @pytest.mark.parametrize("way", ["key", "button"])
-def test_the_view_is_turned_inverted_zoomed_and_reset(
-    chromium: Browser, site: Site, way: str
-) -> None:
-    with viewing(chromium, site) as page:
+def test_the_view_is_turned_inverted_zoomed_and_reset(ramp: Page, way: str) -> None:
+    page = ramp
 
-        def do(key: str, name: str) -> None:
-            if way == "key":
-                page.keyboard.press(key)
-            else:
-                page.get_by_role("button", name=name, exact=True).click()
+    def do(key: str, name: str) -> None:
+        if way == "key":
+            page.keyboard.press(key)
+        else:
+            page.get_by_role("button", name=name, exact=True).click()
 
-        do("i", "Invert")
-        said(page, "Inverted: bright is dark.")
-        assert shown(page, 0.1) == pytest.approx(0.9 * 255, abs=3)
-        do("r", "Turn right")
-        said(page, "Turned by 90 degrees.")
-        assert shown(page, 0.5, 0.1) == pytest.approx(0.9 * 255, abs=3)
-        do("i", "Invert")
-        do("+", "Zoom in")
-        do("+", "Zoom in")
-        assert shown(page, 0.5, 0.02) == pytest.approx((0.5 - 0.48 / 1.25**2) * 255, abs=3)
-        do("0", "Reset")
-        assert shown(page, 0.1, 0.3) == pytest.approx(0.1 * 255, abs=3)
+    do("i", "Invert")
+    said(page, "Inverted: bright is dark.")
+    assert shown(page, 0.1) == pytest.approx(0.9 * 255, abs=3)
+    do("r", "Turn right")
+    said(page, "Turned by 90 degrees.")
+    assert shown(page, 0.5, 0.1) == pytest.approx(0.9 * 255, abs=3)
+    do("i", "Invert")
+    do("+", "Zoom in")
+    do("+", "Zoom in")
+    assert shown(page, 0.5, 0.02) == pytest.approx((0.5 - 0.48 / 1.25**2) * 255, abs=3)
+    do("0", "Reset")
+    assert shown(page, 0.1, 0.3) == pytest.approx(0.1 * 255, abs=3)
 
 
-def test_the_window_is_chosen_dragged_moved_by_arrows_and_by_sliders(
-    chromium: Browser, site: Site
-) -> None:
-    with viewing(chromium, site) as page:
-        readout = page.locator("[data-viewer-readout]")
-        expect(readout).to_contain_text("Window 0 to 255")
-        page.keyboard.press("4")
-        said(page, "Grey levels: Dark parts (air).")
-        assert shown(page, 0.6) == 255
-        assert shown(page, 0.25) == pytest.approx(128, abs=4)
-        page.get_by_label("Grey levels").select_option("Bright parts (bone)")
-        assert shown(page, 0.4) == 0
-        page.keyboard.press("0")
-        expect(page.get_by_label("Grey levels")).to_have_value("stored")
-        drag(page, place(page, 0.5), place(page, 0.9))
-        assert shown(page, 0.05) > 30  # A wider window is a paler picture.
-        expect(page.get_by_label("Grey levels")).to_have_value("")
-        page.keyboard.press("0")
-        page.keyboard.press("w")
-        page.keyboard.press("ArrowUp")
-        assert shown(page, 0.5) > 130
-        page.keyboard.press("0")
-        page.locator("summary", has_text="Adjust").click()
-        page.get_by_label("Brightness").fill("75")
-        assert shown(page, 0.5) > 180
-        page.get_by_label("Contrast", exact=True).fill("75")
-        expect(readout).to_contain_text("Window 32 to 96")
+def test_the_window_is_chosen_dragged_moved_by_arrows_and_by_sliders(ramp: Page) -> None:
+    page = ramp
+    readout = page.locator("[data-viewer-readout]")
+    expect(readout).to_contain_text("Window 0 to 255")
+    page.keyboard.press("4")
+    said(page, "Grey levels: Dark parts (air).")
+    assert shown(page, 0.6) == 255
+    assert shown(page, 0.25) == pytest.approx(128, abs=4)
+    page.get_by_label("Grey levels").select_option("Bright parts (bone)")
+    assert shown(page, 0.4) == 0
+    page.keyboard.press("0")
+    expect(page.get_by_label("Grey levels")).to_have_value("stored")
+    drag(page, place(page, 0.5), place(page, 0.9))
+    assert shown(page, 0.05) > 30  # A wider window is a paler picture.
+    expect(page.get_by_label("Grey levels")).to_have_value("")
+    page.keyboard.press("0")
+    page.keyboard.press("w")
+    page.keyboard.press("ArrowUp")
+    assert shown(page, 0.5) > 130
+    page.keyboard.press("0")
+    page.locator("summary", has_text="Adjust").click()
+    page.get_by_label("Brightness").fill("75")
+    assert shown(page, 0.5) > 180
+    page.get_by_label("Contrast", exact=True).fill("75")
+    expect(readout).to_contain_text("Window 32 to 96")
 
 
-def test_the_image_is_moved_and_zoomed_by_hand(chromium: Browser, site: Site) -> None:
-    with viewing(chromium, site) as page:
-        page.keyboard.press("m")
-        said(page, "Move chosen.")
-        drag(page, place(page, 0.5), place(page, 0.7))
-        assert shown(page, 0.7) == pytest.approx(128, abs=3)
-        page.mouse.click(*place(page, 0.8))
-        # A press in place brings that place to the middle.
-        assert shown(page, 0.5) == pytest.approx(0.6 * 255, abs=4)
-        page.keyboard.press("ArrowRight")
-        assert shown(page, 0.5) > 0.6 * 255 + 8
-        page.mouse.dblclick(*place(page, 0.3))
-        assert shown(page, 0.5) == pytest.approx(128, abs=3)
-        drag(page, place(page, 0.5, 0.6), place(page, 0.5, 0.2), button="right")
-        assert shown(page, 0.02) > 60
-        page.keyboard.press("0")
-        page.mouse.move(*place(page, 0.25))
-        page.mouse.wheel(0, -300)
-        expect(page.locator("[data-viewer-readout]")).not_to_contain_text("Window 0 to 255 · 189")
-        assert shown(page, 0.25) == pytest.approx(64, abs=3)
+def test_the_image_is_moved_and_zoomed_by_hand(ramp: Page) -> None:
+    page = ramp
+    page.keyboard.press("m")
+    said(page, "Move chosen.")
+    drag(page, place(page, 0.5), place(page, 0.7))
+    assert shown(page, 0.7) == pytest.approx(128, abs=3)
+    page.mouse.click(*place(page, 0.8))
+    # A press in place brings that place to the middle.
+    assert shown(page, 0.5) == pytest.approx(0.6 * 255, abs=4)
+    page.keyboard.press("ArrowRight")
+    assert shown(page, 0.5) > 0.6 * 255 + 8
+    page.mouse.dblclick(*place(page, 0.3))
+    assert shown(page, 0.5) == pytest.approx(128, abs=3)
+    drag(page, place(page, 0.5, 0.6), place(page, 0.5, 0.2), button="right")
+    assert shown(page, 0.02) > 60
+    page.keyboard.press("0")
+    page.mouse.move(*place(page, 0.25))
+    page.mouse.wheel(0, -300)
+    expect(page.locator("[data-viewer-readout]")).not_to_contain_text("Window 0 to 255 · 189")
+    assert shown(page, 0.25) == pytest.approx(64, abs=3)
 
 
 def test_two_fingers_zoom_and_move(chromium: Browser, site: Site) -> None:
@@ -183,86 +202,86 @@ def test_two_fingers_zoom_and_move(chromium: Browser, site: Site) -> None:
         assert shown(page, 0.9) == pytest.approx((0.5 + 0.4 / 3.5) * 255, abs=8)
 
 
-def test_a_length_is_measured_by_drag_by_presses_and_by_keys(chromium: Browser, site: Site) -> None:
-    with viewing(chromium, site) as page:
-        page.get_by_role("button", name="Measure").click()
-        drag(page, place(page, 0.25), place(page, 0.75))
-        said(page, "Length 128 pixels.")
-        page.mouse.click(*place(page, 0.5, 0.25))
-        said(page, "The first end is set. Set the second one.")
-        page.mouse.click(*place(page, 0.5, 0.5))
-        said(page, "Length 64 pixels.")
-        page.keyboard.press("Enter")
-        said(page, "The first end is set. Set the second one.")
-        for _ in range(8):
-            page.keyboard.press("ArrowDown")
-        page.keyboard.press("Enter")
-        height = page.locator("[data-stage]").first.evaluate("node => node.clientHeight")
-        said(page, f"Length {round(64 * SIDE / height)} pixels.")
-        texts = page.locator(".viewer-length-text")
-        expect(texts).to_have_count(3)
-        page.keyboard.press("Delete")
-        said(page, "The last length was removed.")
-        expect(texts).to_have_count(2)
-        # It lies on the image and turns with it.
-        before = texts.first.bounding_box()
-        page.keyboard.press("r")
-        assert texts.first.bounding_box() != before
-        page.keyboard.press("0")
-        expect(texts).to_have_count(0)
+def test_a_length_is_measured_by_drag_by_presses_and_by_keys(ramp: Page) -> None:
+    page = ramp
+    page.get_by_role("button", name="Measure").click()
+    drag(page, place(page, 0.25), place(page, 0.75))
+    said(page, "Length 128 pixels.")
+    page.mouse.click(*place(page, 0.5, 0.25))
+    said(page, "The first end is set. Set the second one.")
+    page.mouse.click(*place(page, 0.5, 0.5))
+    said(page, "Length 64 pixels.")
+    page.keyboard.press("Enter")
+    said(page, "The first end is set. Set the second one.")
+    for _ in range(8):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    height = page.locator("[data-stage]").first.evaluate("node => node.clientHeight")
+    said(page, f"Length {round(64 * SIDE / height)} pixels.")
+    texts = page.locator(".viewer-length-text")
+    expect(texts).to_have_count(3)
+    page.keyboard.press("Delete")
+    said(page, "The last length was removed.")
+    expect(texts).to_have_count(2)
+    # It lies on the image and turns with it.
+    before = texts.first.bounding_box()
+    page.keyboard.press("r")
+    assert texts.first.bounding_box() != before
+    page.keyboard.press("0")
+    expect(texts).to_have_count(0)
 
 
-def test_the_magnifier_shows_what_lies_under_it(chromium: Browser, site: Site) -> None:
-    with viewing(chromium, site) as page:
-        page.keyboard.press("g")
-        lens = page.locator(".viewer-lens")
-        expect(lens).to_have_count(0)
-        page.mouse.move(*place(page, 0.3))
-        page.mouse.move(*place(page, 0.31))
-        expect(lens).to_be_visible()
-        lensed = page.locator("[data-stage]").first.locator(".viewer-lens canvas")
-        middle = drawn(lensed, 0.5)
-        assert middle == pytest.approx(0.31 * 255, abs=3)
-        width = page.locator("[data-stage]").first.evaluate("node => node.clientWidth")
-        plain = lens.evaluate("node => node.clientWidth") * 0.6 / width * 255
-        assert drawn(lensed, 0.8) - drawn(lensed, 0.2) == pytest.approx(plain / 2.5, abs=4)
-        page.keyboard.press("w")
-        expect(lens).to_have_count(0)
+def test_the_magnifier_shows_what_lies_under_it(ramp: Page) -> None:
+    page = ramp
+    page.keyboard.press("g")
+    lens = page.locator(".viewer-lens")
+    expect(lens).to_have_count(0)
+    page.mouse.move(*place(page, 0.3))
+    page.mouse.move(*place(page, 0.31))
+    expect(lens).to_be_visible()
+    lensed = page.locator("[data-stage]").first.locator(".viewer-lens canvas")
+    middle = drawn(lensed, 0.5)
+    assert middle == pytest.approx(0.31 * 255, abs=3)
+    width = page.locator("[data-stage]").first.evaluate("node => node.clientWidth")
+    plain = lens.evaluate("node => node.clientWidth") * 0.6 / width * 255
+    assert drawn(lensed, 0.8) - drawn(lensed, 0.2) == pytest.approx(plain / 2.5, abs=4)
+    page.keyboard.press("w")
+    expect(lens).to_have_count(0)
 
 
-def test_the_heatmap_lies_on_the_image_wherever_that_is(chromium: Browser, site: Site) -> None:
-    with viewing(chromium, site) as page:
-        page.locator("[data-stage]").first.focus()
-        page.keyboard.press("Space")
-        expect(page.locator("[data-heatmap-status]")).to_have_text("Heatmap shown for Pneumonia.")
-        picture = page.locator("[data-picture]")
-        stage = page.locator("[data-stage]").first
-        expect(stage.locator("[data-picture]")).to_be_visible()
-        for key, scale in (("0", 1), ("r", 1), ("-", 0.8)):
-            page.keyboard.press(key)
-            box, room = picture.bounding_box(), stage.bounding_box()
-            assert box
-            assert room
-            assert box["width"] == pytest.approx(room["width"] * scale, abs=1)
-            assert box["x"] - room["x"] == pytest.approx(room["width"] * (1 - scale) / 2, abs=1)
-        page.keyboard.press("Space")
-        expect(picture).to_be_hidden()
+def test_the_heatmap_lies_on_the_image_wherever_that_is(ramp: Page) -> None:
+    page = ramp
+    page.locator("[data-stage]").first.focus()
+    page.keyboard.press("Space")
+    expect(page.locator("[data-heatmap-status]")).to_have_text("Heatmap shown for Pneumonia.")
+    picture = page.locator("[data-picture]")
+    stage = page.locator("[data-stage]").first
+    expect(stage.locator("[data-picture]")).to_be_visible()
+    for key, scale in (("0", 1), ("r", 1), ("-", 0.8)):
+        page.keyboard.press(key)
+        box, room = picture.bounding_box(), stage.bounding_box()
+        assert box
+        assert room
+        assert box["width"] == pytest.approx(room["width"] * scale, abs=1)
+        assert box["x"] - room["x"] == pytest.approx(room["width"] * (1 - scale) / 2, abs=1)
+    page.keyboard.press("Space")
+    expect(picture).to_be_hidden()
 
 
-def test_the_heatmap_beside_its_image(chromium: Browser, site: Site) -> None:
-    with viewing(chromium, site) as page:
-        page.keyboard.press("s")
-        said(page, "Beside it: The same with its heatmap.")
-        stages = page.locator("[data-stage]")
-        expect(stages.nth(1)).to_be_visible()
-        expect(stages.nth(1).locator("[data-picture]")).to_be_visible()
-        expect(stages.nth(0).locator("[data-picture]")).to_have_count(0)
-        assert shown(page, 0.25, pane=1) == pytest.approx(64, abs=4)
-        page.keyboard.press("i")
-        assert shown(page, 0.25, pane=1) == pytest.approx(191, abs=4)
-        page.get_by_label("Side by side with").select_option("Nothing")
-        expect(stages.nth(1)).to_be_hidden()
-        expect(stages.nth(0).locator("[data-picture]")).to_be_visible()
+def test_the_heatmap_beside_its_image(ramp: Page) -> None:
+    page = ramp
+    page.keyboard.press("s")
+    said(page, "Beside it: The same with its heatmap.")
+    stages = page.locator("[data-stage]")
+    expect(stages.nth(1)).to_be_visible()
+    expect(stages.nth(1).locator("[data-picture]")).to_be_visible()
+    expect(stages.nth(0).locator("[data-picture]")).to_have_count(0)
+    assert shown(page, 0.25, pane=1) == pytest.approx(64, abs=4)
+    page.keyboard.press("i")
+    assert shown(page, 0.25, pane=1) == pytest.approx(191, abs=4)
+    page.get_by_label("Side by side with").select_option("Nothing")
+    expect(stages.nth(1)).to_be_hidden()
+    expect(stages.nth(0).locator("[data-picture]")).to_be_visible()
 
 
 def with_dicom(site: Site, values: np.ndarray, **told: object) -> str:
