@@ -27,7 +27,6 @@ export class Levels {
 
   /** Offers the windows that mean something for the picture that is shown. */
   offer(): void {
-    // Counting all pixels takes its time: once a picture, not once a move.
     this.offered = presets(this.room.pane().stage.picture);
     for (const option of this.choice.options) {
       // The empty one stands for a window of one's own: it is shown and cannot be picked.

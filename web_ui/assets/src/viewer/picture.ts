@@ -78,8 +78,17 @@ const TOMOGRAPHY: Record<string, Window> = {
   brain: { lower: 0, upper: 80 },
 };
 
+const known = new WeakMap<Picture, Map<string, Window>>();
+
 /** The windows that can be chosen of a picture, by the names that the page has words for. */
 export function presets(picture: Picture): Map<string, Window> {
+  // Counting all pixels takes its time: once a picture.
+  const found = known.get(picture) ?? counted(picture);
+  known.set(picture, found);
+  return found;
+}
+
+function counted(picture: Picture): Map<string, Window> {
   const found = new Map<string, Window>([["stored", picture.window]]);
   if (picture.components === 3) {
     found.set("auto", { lower: percentile(picture, 0.01), upper: percentile(picture, 0.99) });
