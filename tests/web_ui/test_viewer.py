@@ -284,6 +284,22 @@ def test_the_heatmap_beside_its_image(ramp: Page) -> None:
     expect(stages.nth(0).locator("[data-picture]")).to_be_visible()
 
 
+def test_another_image_of_the_patient_stands_beside(chromium: Browser, site: Site) -> None:
+    pneumonia = site.stand_in.disease("chest_xray_pneumonia")
+    earlier = site.stand_in.read(pneumonia, png(RAMP[:128, ::-1]), "a patient of this test")
+    later = site.stand_in.read(pneumonia, png(RAMP), "a patient of this test")
+    with viewing(chromium, site, f"/readings/{later.id}") as page:
+        choice = page.get_by_label("Side by side with")
+        choice.select_option(f"/readings/{earlier.id}/image")
+        said(page, f"Beside it: {choice.locator('option:checked').inner_text()}.")
+        assert shown(page, 0.1, pane=1) == pytest.approx(0.9 * 255, abs=4)
+        # Each is looked at by itself: the keys are for the one that was touched last.
+        page.locator("[data-stage]").nth(1).focus()
+        page.keyboard.press("i")
+        assert shown(page, 0.1, pane=1) == pytest.approx(0.1 * 255, abs=4)
+        assert shown(page, 0.1, pane=0) == pytest.approx(0.1 * 255, abs=4)
+
+
 def with_dicom(site: Site, values: np.ndarray, **told: object) -> str:
     """A reading whose DICOM file is kept, with stored values of 12 bits."""
     path = site.read(png((values >> 4).astype(np.uint8)))

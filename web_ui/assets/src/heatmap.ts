@@ -68,7 +68,7 @@ export function heatmaps(): void {
       if (!on || chosen()?.value !== address) return;
     }
     picture.setAttribute("href", found.url);
-    say(`${status.dataset[found.empty ? "nothing" : "on"] ?? ""}${name()}.`);
+    say((status.dataset[found.empty ? "nothing" : "on"] ?? "").replace("{value}", name()));
   };
 
   const toggle = (): void => {
