@@ -54,7 +54,8 @@ class Action(StrEnum):
     """A reading, its image or its heatmap was looked at; each is one event."""
     UPLOAD = "upload"
     EXPORT = "export"
-    """Many readings at once: a page of the list; or a part of the audit trail."""
+    """Something was carried away: a page of the list, one reading as a report or a file, a part of
+    the audit trail."""
     REVIEW = "review"
     DELETE = "delete"
     MODEL_CHANGE = "model-change"

@@ -45,6 +45,9 @@ TABLE: AccessTable = {
     # Models, for who reads with them and who makes them.
     ("GET", "/diseases/{disease}"): _OF_MODELS,
     ("GET", "/diseases/{disease}/card"): _OF_MODELS,
+    ("GET", "/diseases/{disease}/versions"): _OF_MODELS,
+    ("GET", "/diseases/{disease}/versions/{version}"): _OF_MODELS,
+    ("GET", "/diseases/{disease}/compare"): _OF_MODELS,
     ("GET", "/demo/{disease}/{name}"): _OF_MODELS,
     ("GET", "/diseases/{disease}/readings"): _OF_MODELS,
     # Readings are of patients: clinicians see those of their unit, and nobody else sees any.
@@ -58,6 +61,9 @@ TABLE: AccessTable = {
     ("GET", "/readings/{prediction}/previous"): _READERS,
     ("GET", "/readings/{prediction}/thumbnail"): _READERS,
     ("POST", "/readings/{prediction}/reviews"): _READERS,
+    ("GET", "/worklist.csv"): _READERS,
+    ("GET", "/readings/{prediction}.json"): _READERS,
+    ("GET", "/readings/{prediction}/report.pdf"): _READERS,
     ("GET", "/readings/{prediction}/image"): _READERS,
     ("GET", "/readings/{prediction}/heatmap"): _READERS,
     ("GET", "/readings/{prediction}/dicom"): _READERS,

@@ -24,6 +24,7 @@ from diagnosis.contracts import (
     Review,
     ReviewList,
     SuggestionList,
+    VersionList,
 )
 from diagnosis.errors import (
     InputRefused,
@@ -180,10 +181,16 @@ class ApiClient:
         path = "/api/v1/examinations/suggestions"
         return await self._model(SuggestionList, "POST", path, caller, files=_form(image))
 
-    async def reading(self, caller: Caller, prediction: UUID) -> Prediction:
-        """One prediction. Raises UnknownPrediction."""
+    async def reading(
+        self, caller: Caller, prediction: UUID, *, export: bool = False
+    ) -> Prediction:
+        """One prediction; `export` has the audit trail say that it is carried away.
+
+        Raises UnknownPrediction.
+        """
         path = f"/api/v1/predictions/{prediction}"
-        return await self._model(Prediction, "GET", path, caller)
+        purpose = {"params": {"purpose": "export"}} if export else {}
+        return await self._model(Prediction, "GET", path, caller, **purpose)
 
     async def readings(
         self,
@@ -251,6 +258,10 @@ class ApiClient:
         """
         path = f"/api/v1/predictions/{prediction}/reviews"
         return await self._model(Review, "POST", path, caller, json=said.model_dump(mode="json"))
+
+    async def versions(self, caller: Caller, disease: str) -> VersionList:
+        """The versions of a disease's model, and what was done to them. Raises UnknownDisease."""
+        return await self._model(VersionList, "GET", f"/api/v1/diseases/{disease}/versions", caller)
 
     async def version_card(self, caller: Caller, disease: str, version: str) -> dict[str, Any]:
         """The card of one version, as it stands in `card.json`. Raises UnknownDisease."""

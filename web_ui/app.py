@@ -32,10 +32,13 @@ from web_ui import (
     audit_trail,
     choosing_language,
     examinations,
+    exports,
+    model_pages,
     operations,
     pages,
     people,
     readings,
+    reports,
     reviews,
     signing_in,
     worklist,
@@ -47,6 +50,7 @@ from web_ui.bundle import Bundle
 from web_ui.context import Context
 from web_ui.forms import refuse_foreign_posts
 from web_ui.languages import InLanguage
+from web_ui.printing import Printer
 from web_ui.rendering import Renderer
 from web_ui.security import HEADERS
 from web_ui.settings import Settings
@@ -97,6 +101,7 @@ def create_app(
         ApiClient(settings, transport),
         GatewayClient(settings, gateway),
         Renderer(bundle),
+        Printer(settings.report_seconds),
         metrics,
     )
 
@@ -122,8 +127,12 @@ def create_app(
         signing_in.router,
         pages.router,
         worklist.router,
+        # Before the pages of readings: an address with an ending is not taken for an id.
+        exports.router,
+        reports.router,
         readings.router,
         reviews.router,
+        model_pages.router,
         examinations.router,
         account.router,
         people.router,

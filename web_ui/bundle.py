@@ -1,11 +1,16 @@
 """The built assets: which hashed file stands for which source, read from Vite's manifest."""
 
 import json
+import mimetypes
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 #: Where the assets are served; Vite builds with the same base.
 STATIC_URL = "/static/dist/"
+
+#: Those that a machine's own list of media types may lack.
+_TYPES = {".css": "text/css", ".woff2": "font/woff2"}
 
 
 class AssetsMissing(RuntimeError):
@@ -35,6 +40,7 @@ class Bundle:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         try:
             manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         except FileNotFoundError as error:
@@ -47,6 +53,27 @@ class Bundle:
             for part in manifest.values()
             if part.get("isEntry")
         }
+        self._assets = {
+            part["name"]: (part["file"], *part.get("assets", ()))
+            for part in manifest.values()
+            if part.get("isEntry")
+        }
+
+    def files(self, name: str) -> Mapping[str, tuple[str, bytes]]:
+        """Media type and content of an entry's own file and of all that it refers to, by address.
+
+        Raises AssetsMissing.
+        """
+        self[name]
+        found = {}
+        for path in self._assets[name]:
+            kind = _TYPES.get(Path(path).suffix) or mimetypes.guess_type(path)[0]
+            try:
+                content = (self._folder / path).read_bytes()
+            except FileNotFoundError as error:
+                raise AssetsMissing(f"{self._folder} has no {path}") from error
+            found[STATIC_URL + path] = (kind or "application/octet-stream", content)
+        return found
 
     def __getitem__(self, name: str) -> Entry:
         """The entry of this name. Raises AssetsMissing."""

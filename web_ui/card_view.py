@@ -3,12 +3,22 @@
 What every card has is put in words and drawn; what only some have is shown as it stands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from web_ui.card_parts import Fact, Figure, Names, Part, fact_of, figures_of, name_of, part_of
+from web_ui.card_parts import (
+    Fact,
+    Figure,
+    Names,
+    Part,
+    fact_of,
+    figure_of,
+    figures_of,
+    name_of,
+    part_of,
+)
 from web_ui.labels import figure_name, is_non_commercial, point_name
 
 #: Fields of a card and of an evaluation that have a place of their own on the page.
@@ -19,7 +29,7 @@ _TOLD = {
     "summary", "training", "transfer", "version",
 }  # fmt: skip
 _TOLD_OF_EVALUATION = {"dataset", "images", "groups", "per_class", "figures", "operating_points",
-                       "majority_class"}  # fmt: skip
+                       "majority_class", "reliability"}  # fmt: skip
 _BASELINE = "baseline_"
 #: Figures that say how well probabilities are calibrated begin with this.
 _CALIBRATION = "ece"
@@ -40,6 +50,29 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Bin:
+    """Images whose probability of a class lay between `low` and `high`; `share` had the class."""
+
+    low: float
+    high: float
+    images: int
+    share: Figure
+
+    @property
+    def middle(self) -> float:
+        """Where it is drawn."""
+        return (self.low + self.high) / 2
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What probabilities of one class were worth, by rising probability."""
+
+    name: str
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True)
 class Measured:
     """One set of images and the figures that were measured on it."""
 
@@ -47,6 +80,8 @@ class Measured:
     counts: tuple[Fact, ...]
     figures: tuple[Figure, ...]
     calibration: tuple[Figure, ...]
+    reliability: tuple[Reliability, ...]
+    """How often each class came true where the model held it so probable."""
     more: tuple[Part, ...]
     """Subgroups, classes and whatever else was measured on these images."""
 
@@ -148,8 +183,29 @@ def _measured(record: Mapping[str, Any], names: Names, finding: object) -> Measu
         counts=tuple(filter(None, counts)),
         figures=tuple(one for one in ranked if not one.id.startswith(_CALIBRATION)),
         calibration=tuple(one for one in found if one.id.startswith(_CALIBRATION)),
+        reliability=tuple(_reliability(record.get("reliability"), names, finding)),
         more=tuple(filter(None, more)),
     )
+
+
+def _reliability(record: object, names: Names, finding: object) -> Iterator[Reliability]:
+    """The curves that a card has, that of the finding first."""
+    if not isinstance(record, dict):
+        return
+    for key in sorted(record, key=lambda one: one != finding):
+        bins = tuple(filter(None, map(_bin, record[key] if isinstance(record[key], list) else ())))
+        if bins:
+            yield Reliability(name_of(str(key), names), bins)
+
+
+def _bin(item: object) -> Bin | None:
+    if not isinstance(item, dict):
+        return None
+    share = figure_of("share", item.get("share"), {})
+    low, high, images = (item.get(key) for key in ("low", "high", "images"))
+    if share is None or not isinstance(low, int | float) or not isinstance(high, int | float):
+        return None
+    return Bin(float(low), float(high), images if isinstance(images, int) else 0, share)
 
 
 def _baseline_name(key: str, record: Mapping[str, Any], names: Names, finding: object) -> str:

@@ -18,6 +18,7 @@ from diagnosis.telemetry import Metrics
 from web_ui.accounts import GatewayClient
 from web_ui.api_client import ApiClient
 from web_ui.caller import Caller
+from web_ui.printing import Printer
 from web_ui.rendering import Renderer
 from web_ui.settings import Settings
 
@@ -35,6 +36,7 @@ class Context:
     api: ApiClient
     gateway: GatewayClient
     render: Renderer
+    printer: Printer
     metrics: Metrics
 
     def page(self, caller: Caller, template: str, **values: Any) -> HTMLResponse:

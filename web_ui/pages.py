@@ -9,6 +9,7 @@ from web_ui.api_reference import operations
 from web_ui.caller import Caller
 from web_ui.card_view import CardView
 from web_ui.context import Asking, Context, DemoName, DiseaseId, In
+from web_ui.model_pages import show_card
 from web_ui.rendering import retry
 from web_ui.views import DiseaseGroups, ProblemView, balanced_point, finding_of
 
@@ -72,7 +73,7 @@ async def card_page(context: In, caller: Asking, disease: DiseaseId) -> Response
     """The card of a disease's live model in plain words, with its figures drawn."""
     described = await context.api.disease(caller, disease)
     card = CardView.of(await context.api.card(caller, disease))
-    return context.page(caller, "card.html", page="start", disease=described, card=card)
+    return show_card(context, caller, described, card, "live")
 
 
 @router.get("/demo/{disease}/{name}")

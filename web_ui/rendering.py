@@ -74,6 +74,7 @@ class Renderer:
     """Renders pages with the templates and the bundle of one app."""
 
     def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
         self._templates = environment(bundle)
 
     def html(self, template: str, values: Mapping[str, Any]) -> str:

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     read_first: Literal["off", "choice", "always"] = "choice"
     """Whether an own opinion comes before the model's answer: never, by each person's choice on the
     page of the account, or for everybody."""
+    report_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    """How long writing a report as PDF may take, the wait for its turn included."""
     static_dir: Path = PACKAGE / "static" / "dist"
     """The built assets and their `manifest.json`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

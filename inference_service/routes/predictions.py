@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -135,14 +135,22 @@ async def create_prediction(
     responses=documented(UnknownPrediction, InvalidRequest, StoreUnavailable, AuditUnavailable),
 )
 async def get_prediction(
-    prediction_id: UUID, asking: Asking, audit: Audited, service: ServiceDependency
+    prediction_id: UUID,
+    asking: Asking,
+    audit: Audited,
+    service: ServiceDependency,
+    purpose: Annotated[
+        Literal["view", "export"],
+        Query(description="What for; the audit trail says so: to look at it, or to carry it away."),
+    ] = "view",
 ) -> Prediction:
     """One reading of the own unit."""
+    action = Action.EXPORT if purpose == "export" else Action.VIEW
     prediction = await service.results.get(asking.unit, prediction_id)
     if prediction is None:
-        await audit.refused(Action.VIEW)
+        await audit.refused(action)
         raise UnknownPrediction
-    await audit.allowed(Action.VIEW, prediction.id)
+    await audit.allowed(action, prediction.id)
     return prediction
 
 

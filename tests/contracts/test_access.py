@@ -93,6 +93,8 @@ ELSEWISE: dict[tuple[str, str, str], tuple[int, ...]] = {
     ("inference_service", "POST", "/api/v1/diseases/{disease}/rollback"): (409,),
     ("inference_service", "GET", "/api/v1/predictions/{prediction_id}/heatmap"): (404,),
     ("inference_service", "GET", "/api/v1/predictions/{prediction_id}/dicom"): (404,),
+    # A machine without Pango, or one that has too much to do.
+    ("web_ui", "GET", "/readings/{prediction}/report.pdf"): (503,),
 }
 
 
@@ -266,6 +268,7 @@ class Pages:
             "disease": "mole",
             "name": "pneumonia-1.png",
             "path": "manifest.json",
+            "version": "2",
             "prediction": self.renew(),
             "token": LINK_TOKEN,
             "user": "u_1",

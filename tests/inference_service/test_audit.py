@@ -57,6 +57,16 @@ async def test_a_reading_is_written_down_from_upload_to_deletion(live: Live) -> 
         assert began <= event.at <= now()
 
 
+async def test_a_reading_that_is_carried_away_is_written_down_as_such(live: Live) -> None:
+    reading = (await live.read(BRIGHT)).json()["id"]
+    live.events.clear()
+    address = f"/api/v1/predictions/{reading}"
+    assert (await live.client.get(address, params={"purpose": "export"})).status_code == 200
+    assert (await live.client.get(address, params={"purpose": "view"})).status_code == 200
+    assert (await live.client.get(address, params={"purpose": "fun"})).status_code == 422
+    assert written(live) == [(Action.EXPORT, ALLOWED, reading), (Action.VIEW, ALLOWED, reading)]
+
+
 async def test_a_look_that_finds_nothing_is_written_down_without_what_was_asked_for(
     live: Live,
 ) -> None:

@@ -51,6 +51,7 @@ def settings(built_assets: Path) -> Settings:
         static_dir=built_assets,
         page_size=3,
         max_upload_bytes=300_000,
+        report_seconds=150,
     )
 
 

@@ -68,6 +68,8 @@ class StandIn:
         """DICOM files of readings, which a test may put here."""
         self.retry_ms = 200
         """How soon a browser asks for events again; the stand-in ends each stream at once."""
+        self.purposes: list[str] = []
+        """What readings were asked for, where that was not to look at them."""
         self.app = _app(self)
 
     def disease(self, name: str) -> DiseaseView:
@@ -302,7 +304,9 @@ def _app(stand_in: StandIn) -> FastAPI:
     add_review_routes(app, stand_in)
 
     @app.get("/api/v1/predictions/{prediction}")
-    async def reading(prediction: UUID) -> Prediction:
+    async def reading(prediction: UUID, purpose: str = "view") -> Prediction:
+        if purpose != "view":
+            stand_in.purposes.append(purpose)
         return stand_in.reading(prediction)
 
     @app.delete("/api/v1/predictions/{prediction}", status_code=204)

@@ -239,6 +239,14 @@ def card(disease: str) -> dict[str, Any]:
         "baseline_majority": {"accuracy": 0.71, "auc": 0.5},
         "majority_class": ids[-1],
         "classes": {name: {"auc": figure(0.97), "ppv": figure(0.8, 0.1)} for name in ids},
+        "reliability": {
+            name: [
+                {"low": low / 10, "high": low / 10 + 0.1, "images": 64, "share": share}
+                for low in range(0, 10, 3)
+                for share in [{"value": low / 10 + 0.07, "low": low / 10, "high": low / 10 + 0.1}]
+            ]
+            for name in ids
+        },
         "operating_points": {"balanced": {"ppv": figure(0.9), "ppv_at_prevalence_10": figure(0.6)}},
         "subgroups": [
             {

@@ -141,6 +141,8 @@ def addresses(site: Site) -> dict[str, str]:
         "not judged": site.read(coloured_picture()),
         "seven classes": site.read(MIDDLE, "mole"),
         "card": "/diseases/mole/card",
+        "versions": "/diseases/mole/versions",
+        "two versions": "/diseases/mole/compare",
         "card without points": "/diseases/brain_mri_tumour/card",
         "delete": f"{positive}/delete",
         "worklist": "/worklist",

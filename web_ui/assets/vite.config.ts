@@ -18,7 +18,13 @@ export default defineConfig({
     rolldownOptions: {
       // htmx names eval and never calls it: the pages say allowEval=false, and so does the policy.
       checks: { eval: false, pluginTimings: false },
-      input: { main: "src/main.ts", theme: "src/theme.ts", console: "src/console.ts", viewer: "src/viewer/main.ts" },
+      input: {
+        main: "src/main.ts",
+        theme: "src/theme.ts",
+        console: "src/console.ts",
+        viewer: "src/viewer/main.ts",
+        report: "src/report.scss",
+      },
     },
   },
   css: {

@@ -1,5 +1,6 @@
 import "htmx.org";
 import "./main.scss";
+import { copyLink } from "./copy_link";
 import { keptImages, localTimes, themeButton } from "./controls";
 import { heatmaps } from "./heatmap";
 import { keyboard } from "./keys";
@@ -18,4 +19,5 @@ readingForms();
 handOver();
 heatmaps();
 reviewing();
+copyLink();
 document.body.addEventListener("htmx:afterSwap", () => localTimes(document));
