@@ -226,6 +226,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "/account/codes/confirm": {"code": "123456", **ADDRESS},
     "/account/codes/off": {"password": "a long and good one"},
     "/account/keys": {"name": "x", "roles": "clinician", "days": "7"},
+    "/readings/{prediction}/reviews": {"verdict": "agree"},
     "/confirm": {"password": "a long and good one"},
     "/users": {"name": "grace", "roles": "ops", "unit": "default"},
     "/users/{user}": {"roles": "ops", "unit": "default"},
