@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageChops, ImageFilter
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
+from tests.fixtures.camera import fake_camera
 from tests.fixtures.chromium import launched
 from tests.web_ui.test_browser import opened
 from tests.web_ui.test_ways_in_browser import DISEASE, Ward, done, running_ward, start, ward
@@ -34,13 +35,7 @@ def png(image: Image.Image, name: str = "p.png") -> FilePayload:
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A Chromium with one camera, which shows the scene; it may be used where a test allows it."""
-    film = tmp_path_factory.mktemp("camera") / "scene.y4m"
-    frame = scene().tobytes() + b"\x80" * (WIDTH * HEIGHT // 2)
-    head = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F10:1 Ip A1:1 C420\n".encode()
-    film.write_bytes(head + 3 * (b"FRAME\n" + frame))
-    with launched(
-        "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"
-    ) as browser:
+    with launched(*fake_camera(tmp_path_factory.mktemp("camera"), scene())) as browser:
         yield browser
 
 
