@@ -17,6 +17,7 @@ from web_ui.pages import show_disease
 from web_ui.reading_page import ReadingPage
 from web_ui.rendering import asks_for_json
 from web_ui.uploads import ReadingForm, receive_form, sending_key
+from web_ui.views import lead, tone
 from web_ui.worklist_place import Step, WorklistPlace
 
 router = APIRouter()
@@ -45,17 +46,22 @@ async def make_reading(
         return await _refused(request, context, caller, disease, error)
     address = f"/readings/{reading.id}"
     if asks_for_json(request):
-        return JSONResponse(_made(reading, address), 201, {"cache-control": "no-store"})
+        return JSONResponse(
+            _made(context, caller, reading, address), 201, {"cache-control": "no-store"}
+        )
     if "hx-request" in request.headers:
         return Response(status_code=204, headers={"hx-redirect": address})
     return RedirectResponse(address, 303)
 
 
-def _made(reading: Prediction, address: str) -> dict[str, str]:
-    """What a list of many images says of one: no answer, which is the reading's page to show."""
+def _made(context: Context, caller: Caller, reading: Prediction, address: str) -> dict[str, str]:
+    """What a list of many images says of one; no answer where somebody reads before the model."""
     made = {"address": address, "outcome": reading.outcome}
     if reading.reason:
         made |= {"detail": _(reading.reason.detail), "remedy": _(reading.reason.remedy)}
+    about = lead(reading)
+    if about and not read_first.kept_back(context.settings, caller, reading, ()):
+        made |= {"tone": tone(reading), "class": _(about.name)}
     return made
 
 

@@ -64,7 +64,7 @@ def test_a_folder_of_forty_with_three_broken_files(
     assert len(references) == 1
     assert "MRN 40" not in references
     page.get_by_role("link", name="Open the worklist").click()
-    page.wait_for_url("**/worklist")
+    page.wait_for_url("**/worklist?sort=urgent")
     logs = b"".join(path.read_bytes() for path in stack.places.run_dir.glob("**/*.log"))
     assert b"Jane" not in logs
     assert b"MRN 40" not in logs

@@ -25,15 +25,31 @@ async def send(
     return await client.post(path, files=files, data=data, headers=AS_DATA | more)
 
 
-async def test_a_script_gets_the_address_and_no_answer(
+async def test_a_script_gets_the_address_and_the_answer_in_short(
     client: httpx.AsyncClient, stand_in: StandIn
 ) -> None:
     answer = await send(client, BRIGHT)
     assert answer.status_code == 201
     (reading,) = stand_in.readings
-    assert answer.json() == {"address": f"/readings/{reading}", "outcome": "judged"}
+    assert answer.json() == {
+        "address": f"/readings/{reading}",
+        "outcome": "judged",
+        "tone": "positive",
+        "class": "Pneumonia",
+    }
     assert answer.headers["cache-control"] == "no-store"
     assert "hx-redirect" not in answer.headers
+
+
+async def test_who_reads_before_the_model_gets_no_answer(pages: FastAPI, stand_in: StandIn) -> None:
+    transport = httpx.ASGITransport(pages, raise_app_exceptions=False)
+    reader = Acting(Role.CLINICIAN, read_first=True)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://sightline.test", auth=reader
+    ) as client:
+        answer = await send(client, BRIGHT)
+    (reading,) = stand_in.readings
+    assert answer.json() == {"address": f"/readings/{reading}", "outcome": "judged"}
 
 
 async def test_what_the_image_check_refuses_is_said_with_its_remedy(

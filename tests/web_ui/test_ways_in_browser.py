@@ -172,6 +172,7 @@ def test_a_folder_of_forty_with_three_broken_files(
         done(page, "Read: 37 · Not read: 3 · Waiting: 0")
         expect(page.locator("#batch-heading")).to_be_focused()
         expect(page.locator("[data-batch-status]")).to_contain_text("Read: 37 · Not read: 3")
+        expect(page.locator(".batch-row", has_text="film 12.png")).to_contain_text("Uncertain")
         page.get_by_role("button", name="Only what was not read").click()
         visible = page.locator(".batch-row:visible")
         expect(visible).to_have_count(3)

@@ -137,3 +137,20 @@ def test_a_photo_joins_the_list(chromium: Browser, ward: Ward, tmp_path: Path) -
         expect(page.locator(".batch-row").last).to_contain_text("Photo")
         start(page)
         done(page, "Not read: 0 · Waiting: 0")
+
+
+def test_a_page_without_https_says_why_there_is_no_live_camera(
+    chromium: Browser, ward: Ward
+) -> None:
+    context = chromium.new_context(has_touch=True)
+    # What a browser gives to a page that came in the clear from another machine.
+    context.add_init_script(
+        "Object.defineProperty(window, 'isSecureContext', {value: false});"
+        "Object.defineProperty(navigator, 'mediaDevices', {value: undefined});"
+    )
+    page = context.new_page()
+    page.goto(ward.address + DISEASE)
+    expect(page.get_by_text("The live camera needs HTTPS")).to_be_visible()
+    expect(page.locator("[data-camera-open]")).to_be_hidden()
+    expect(page.get_by_label("Take a photo")).to_have_attribute("capture", "environment")
+    context.close()

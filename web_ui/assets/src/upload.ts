@@ -40,6 +40,7 @@ function withCamera(
   const words = JSON.parse(dialog.dataset["words"] ?? "{}") as Record<string, string>;
   // Missing where the page came over plain HTTP through a network.
   const devices = navigator.mediaDevices as MediaDevices | undefined;
+  part<HTMLElement>(form, "camera-insecure").hidden = isSecureContext;
   const look = async (): Promise<void> => {
     const all = (await devices?.enumerateDevices()) ?? [];
     const any = all.some((one) => one.kind === "videoinput");

@@ -195,7 +195,12 @@ export class Batch {
     );
     if (answer.status !== 201) return this.refused(row, answer);
     const judged = text(answer.body, "outcome") !== "not_judged";
-    row.done(text(answer.body, "address"), judged ? "" : text(answer.body, "detail"));
+    row.done(
+      text(answer.body, "address"),
+      judged ? "" : text(answer.body, "detail"),
+      text(answer.body, "tone"),
+      text(answer.body, "class"),
+    );
     return "finished";
   }
 

@@ -160,12 +160,23 @@ export class Row {
     this.choose("");
   }
 
-  done(address: string, notJudged: string): void {
+  /**
+   * It was read.
+   *
+   * @param notJudged why the model did not judge it; empty: it did.
+   * @param tone the answer's kind, and `about` its class; both empty where it is kept back.
+   */
+  done(address: string, notJudged: string, tone: string, about: string): void {
     const link = this.part<HTMLAnchorElement>("link");
     link.href = address;
     link.hidden = false;
-    if (notJudged) this.settle("odd", `${this.words["notJudged"] ?? ""} ${notJudged}`);
-    else this.settle("done", this.words["done"] ?? "");
+    if (notJudged) {
+      this.settle("odd", `${this.words["notJudged"] ?? ""} ${notJudged}`);
+      return;
+    }
+    if (tone) this.element.dataset["tone"] = tone;
+    const answer = tone ? `${this.words[tone] ?? ""}: ${about}` : this.words["done"];
+    this.settle("done", answer ?? "");
   }
 
   refuse(title: string, remedy: string, detail = ""): void {
