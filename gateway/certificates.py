@@ -6,7 +6,6 @@ end or when other names are asked for.
 """
 
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from diagnosis.durable import replace_file
 
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 365
@@ -224,9 +225,4 @@ def _key_usage(**used: bool) -> x509.KeyUsage:
 
 def _write(path: Path, text: bytes) -> None:
     """Put a file in place whole, for its owner alone, keys and certificates alike."""
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(text)
-    unfinished.replace(path)
+    replace_file(path, text, private=True)

@@ -1,8 +1,8 @@
 """Signed heads: at a time, the chain ended with this record, says the gateway's key.
 
 A chain alone does not show that its end was cut off. A head does: the record that it names must
-be there, with its hash. Heads are signed each day, at each export and when the chainer stops, and
-an export carries one away, out of the reach of whoever can write here.
+be there, with its hash. Heads are signed within a minute of a record, at each export and when the
+chainer stops, and an export carries one away, out of the reach of whoever can write here.
 """
 
 import base64

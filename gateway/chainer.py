@@ -5,7 +5,7 @@ and an event that is in the chain already is not written again, so none is writt
 """
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,6 +20,8 @@ from gateway.chain_heads import Head, add_head, read_heads
 BATCH = 500
 #: Milliseconds to wait for an event before the day is looked at.
 WAIT_MS = 1000
+#: How old the last head may be where there are records after it.
+HEAD_EVERY = timedelta(minutes=1)
 #: Seconds after Redis or the disk failed.
 PAUSE_SECONDS = 1.0
 
@@ -56,7 +58,7 @@ class Chainer:
                     await self._stream.open()
                     opened = True
                 await self.once()
-                self._sign_daily(now())
+                self._sign_due(now())
                 failures = 0
             except (AuditUnavailable, OSError) as error:
                 # What was taken and not chained comes again after `open`.
@@ -95,8 +97,10 @@ class Chainer:
             )
         return len(entries)
 
-    def _sign_daily(self, at: datetime) -> None:
-        if self._head is None or self._head.at[:10] != at.date().isoformat():
+    def _sign_due(self, at: datetime) -> None:
+        """Sign what has come since the last head, once that is a minute old: while nothing comes,
+        too, so that no more than a minute's records are ever without one."""
+        if self._head is None or at - datetime.fromisoformat(self._head.at) >= HEAD_EVERY:
             self._sign(at)
 
     def _sign(self, at: datetime) -> None:

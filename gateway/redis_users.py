@@ -7,14 +7,14 @@ for whoever gives no name (`default`) is off.
 Needs Redis 7 or Valkey: there a user can have rights that hold for some keys only.
 """
 
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from diagnosis.durable import replace_file
 
 ACL_NAME = "users.acl"
 
@@ -143,7 +143,7 @@ def write_acl_file(path: Path) -> dict[str, str]:
     known = passwords_in(path) if path.exists() else {}
     passwords = {user.name: known.get(user.name) or secrets.token_hex(32) for user in USERS}
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _replace(path, acl_file(passwords))
+    replace_file(path, acl_file(passwords).encode("ascii"), private=True)
     return passwords
 
 
@@ -159,21 +159,6 @@ def passwords_in(path: Path) -> dict[str, str]:
 def socket_url(socket: Path, user: str, password: str) -> str:
     """The address of the Redis at a unix socket for one of its users."""
     return f"unix://{user}:{password}@{quote(str(socket))}"
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a file in one step, for its owner alone; a kill leaves the old one."""
-    # mkstemp makes the file with mode 600.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _rights(grant: Grant) -> tuple[str, ...]:

@@ -11,13 +11,13 @@ from typing import Annotated, Self
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
     model_validator,
 )
 
+from gateway.limits import Limits, Seconds
 from gateway.proxy_problems import PROXY_PROBLEMS
 
 TEMPLATES = Path(__file__).parent / "nginx"
@@ -50,7 +50,6 @@ Upstream = Annotated[
     AfterValidator(_harmless),
 ]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-_\[\]:*]+$")]
-Seconds = Annotated[int, Field(ge=1, le=3600)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_\-]*$")]
 #: A header's value between double quotes: no quotes, no line ends, nothing Nginx would expand.
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ;:'=()*,/.\-]+$")]
@@ -71,7 +70,7 @@ ERROR_PAGE_POLICY = (
 )
 
 
-class NginxVariables(BaseModel):
+class NginxVariables(Limits):
     """Everything that differs between the places where the proxy runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -115,36 +114,20 @@ class NginxVariables(BaseModel):
     """Where access.log lies."""
     temp_dir: Folder
     """Where a large upload waits until it is whole; readable by the proxy's user alone."""
+    tls_before: bool = False
+    """Whether something before this proxy speaks TLS with people, so that `public_url` of the
+    identity service begins with https, and its cookie is called accordingly."""
     worker_user: Name | None = None
     """The user of the workers where the master is root; None where it is not."""
     worker_processes: Annotated[int, Field(ge=1, le=128)] = 1
-    worker_connections: Annotated[int, Field(ge=64, le=65536)] = 1024
+    worker_connections: Annotated[int, Field(ge=64, le=65536)] = 2048
     body_limit_bytes: int = Field(default=26 * 1024 * 1024, ge=1024)
     """Larger bodies get 413 from Nginx. A little above the largest image with its form around
     it, so that the service itself answers for an image that is just too large."""
-    requests_per_second: int = Field(default=200, ge=1)
-    """Requests a second and client address, before 429."""
-    requests_burst: int = Field(default=400, ge=1)
-    uploads_per_second: int = Field(default=100, ge=1)
-    """POST requests a second and client address, before 429."""
-    uploads_burst: int = Field(default=200, ge=1)
-    caller_requests_per_second: int = Field(default=100, ge=1)
-    """Requests a second that show the same key or session, before 429."""
-    caller_requests_burst: int = Field(default=200, ge=1)
-    caller_uploads_per_second: int = Field(default=50, ge=1)
-    """POST requests a second that show the same key or session, before 429."""
-    caller_uploads_burst: int = Field(default=100, ge=1)
-    connections: int = Field(default=64, ge=1)
-    """Requests of one client address that may be under way at once, before 429; each stream of
-    HTTP/2 counts."""
     keepalive_requests: int = Field(default=1000, ge=1)
     """Requests on one connection before it is closed; streams that were reset count."""
     concurrent_streams: int = Field(default=32, ge=1, le=1000)
     """Streams that may be open at once on one connection of HTTP/2."""
-    header_timeout: Seconds = 10
-    """Seconds for a client to send its headers."""
-    body_timeout: Seconds = 15
-    """Seconds that may pass between two parts of a client's upload."""
     send_timeout: Seconds = 15
     """Seconds that may pass between two reads of a client that takes an answer."""
     connect_timeout: Seconds = 2
@@ -191,7 +174,8 @@ def render(variables: NginxVariables) -> str:
     )
     environment.filters["quoted"] = _quoted
     return environment.get_template(TEMPLATE).render(
-        variables.model_dump(), problems=PROXY_PROBLEMS
+        variables.model_dump(),
+        problems=PROXY_PROBLEMS,
     )
 
 

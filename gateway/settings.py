@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator, model
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from diagnosis.identity import Role
+from gateway.limits import Limits
 
 #: The folder of the clone: `models/` and the built page assets lie in it.
 PROJECT = Path(__file__).resolve().parents[1]
@@ -24,8 +25,9 @@ HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.\-
 INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TERM", "TMPDIR", "TZ")
 
 
-class Settings(BaseSettings):
-    """Settings of the local stack and its proxy; each can be set as `SIGHTLINE_GATEWAY_<NAME>`."""
+class Settings(BaseSettings, Limits):
+    """Settings of the local stack, its proxy and its limits; each can be set as
+    `SIGHTLINE_GATEWAY_<NAME>`."""
 
     model_config = SettingsConfigDict(
         env_prefix="SIGHTLINE_GATEWAY_", frozen=True, use_attribute_docstrings=True
@@ -51,28 +53,6 @@ class Settings(BaseSettings):
     """Speak TLS on that port, with a certificate of an authority that is made for this machine."""
     host_names: Annotated[tuple[HostName, ...], NoDecode] = ()
     """Host names that are served besides 127.0.0.1 and localhost, separated by commas."""
-    requests_per_second: int = Field(default=200, ge=1)
-    """Requests a second and client address; more are answered with 429."""
-    requests_burst: int = Field(default=400, ge=1)
-    """How many requests may come at once before the limit counts."""
-    uploads_per_second: int = Field(default=100, ge=1)
-    """POST requests a second and client address."""
-    uploads_burst: int = Field(default=200, ge=1)
-    """How many POST requests may come at once before the limit counts."""
-    caller_requests_per_second: int = Field(default=100, ge=1)
-    """Requests a second that show the same key or session; more are answered with 429."""
-    caller_requests_burst: int = Field(default=200, ge=1)
-    """How many of those may come at once before the limit counts."""
-    caller_uploads_per_second: int = Field(default=50, ge=1)
-    """POST requests a second that show the same key or session."""
-    caller_uploads_burst: int = Field(default=100, ge=1)
-    """How many of those may come at once before the limit counts."""
-    connections: int = Field(default=64, ge=1)
-    """Requests of one client address that may be under way at once; more get 429."""
-    header_seconds: int = Field(default=10, ge=1, le=3600)
-    """How long a client may take to send the headers of a request, all in all."""
-    body_seconds: int = Field(default=15, ge=1, le=3600)
-    """How long a client may pause within an upload."""
     start_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long the stack may take until it is ready, models loaded."""
 

@@ -20,6 +20,7 @@ from typing import TextIO
 
 from gateway.certificates import TlsFiles, ensure_certificates
 from gateway.identity.signing import ensure_key
+from gateway.limits import Limits
 from gateway.redis_users import ACL_NAME, passwords_in, socket_url, write_acl_file
 from gateway.rendering import NginxVariables, render
 from gateway.servers import Server, find_nginx, find_redis, takes_http2_in_listen
@@ -222,6 +223,7 @@ def check_port(port: int) -> None:
 
 def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
     """The proxy's variables for the local stack."""
+    limits = {name: getattr(settings, name) for name in Limits.model_fields}
     return NginxVariables(
         listen_address=HOST,
         listen_port=settings.port,
@@ -239,17 +241,7 @@ def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
         temp_dir=places.nginx / "temp",
         # Started by root, all of the stack is root's, in a folder that only root may enter.
         worker_user="root" if os.getuid() == 0 else None,
-        requests_per_second=settings.requests_per_second,
-        requests_burst=settings.requests_burst,
-        uploads_per_second=settings.uploads_per_second,
-        uploads_burst=settings.uploads_burst,
-        caller_requests_per_second=settings.caller_requests_per_second,
-        caller_requests_burst=settings.caller_requests_burst,
-        caller_uploads_per_second=settings.caller_uploads_per_second,
-        caller_uploads_burst=settings.caller_uploads_burst,
-        connections=settings.connections,
-        header_timeout=settings.header_seconds,
-        body_timeout=settings.body_seconds,
+        **limits,
     )
 
 
@@ -368,7 +360,6 @@ def _redis(server: Server, places: Places) -> ProcessSpec:
 
 
 def _chainer(places: Places) -> ProcessSpec:
-    address = {"SIGHTLINE_GATEWAY_AUDIT_REDIS_URL": redis_url(places, "chainer")}
     return ProcessSpec(
         name="chainer",
         command=(
@@ -376,7 +367,7 @@ def _chainer(places: Places) -> ProcessSpec:
             *("-m", "gateway.cli", "audit", "chain"),
             *("--run-dir", str(places.run_dir)),
         ),
-        environment=child_environment() | {"PYTHONUNBUFFERED": "1"} | address,
+        environment=child_environment() | {"PYTHONUNBUFFERED": "1"},
         folder=PROJECT,
     )
 

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis.artifacts.durable import INCOMING
+from diagnosis.durable import INCOMING
 from trainer.refusals import CheckpointRefused
 from trainer.runtime import keras
 

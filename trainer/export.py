@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from diagnosis.artifacts import VerifiedArtifact
-from diagnosis.artifacts.durable import put_folder
 from diagnosis.catalogue import disease as disease_of
+from diagnosis.durable import put_folder
 from diagnosis.images import read_image
 from diagnosis.judgement import probabilities
 from diagnosis.portable import Portable, portable

@@ -14,8 +14,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis.artifacts.durable import INCOMING
 from diagnosis.catalogue import Disease
+from diagnosis.durable import INCOMING
 from diagnosis.images.pixels import encode_png
 from trainer.refusals import DataRefused
 

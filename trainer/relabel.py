@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.catalogue import Disease
+from diagnosis.durable import replace_file
 from trainer.data import find_files
 from trainer.refusals import DataRefused
 

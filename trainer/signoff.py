@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.contracts import Digest, now
+from diagnosis.durable import replace_file
 from trainer.data import beside
 from trainer.refusals import DataRefused, TrainerRefused
 

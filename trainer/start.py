@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from diagnosis.artifacts.durable import replace_file
+from diagnosis.durable import replace_file
 from trainer.recipes import Built
 from trainer.refusals import RecipeRefused
 from trainer.runtime import keras

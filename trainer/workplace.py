@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from diagnosis.artifacts.durable import replace_file
+from diagnosis.durable import replace_file
 from trainer.checkpoints import Checkpoints
 from trainer.refusals import TrainerRefused
 

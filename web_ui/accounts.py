@@ -121,6 +121,8 @@ class AuditRecord(Known):
 class AuditPage(Known):
     items: tuple[AuditRecord, ...]
     next_cursor: int | None = None
+    names: dict[str, str] = {}
+    """What accounts and keys are called now, by their ids."""
 
 
 class _NextStep(Known):

@@ -53,8 +53,9 @@ async def audit_page(
         problem = ProblemView(
             status,
             "This cannot be looked for",
-            "An account or a key is looked for by its id, and so is what something was done to.",
-            "Copy the id from a record, or leave the field empty.",
+            "An account is looked for by the name that it is signed in with, or by its id; a key, a"
+            " reading or a version by its id alone.",
+            "Correct the name, or copy the id from a record, or leave the field empty.",
         )
     older = None
     if found is not None and found.next_cursor is not None:

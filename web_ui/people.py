@@ -1,6 +1,7 @@
 """Accounts, for admins: who there is, with which roles, of which unit."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -30,10 +31,35 @@ async def users_page(context: In, caller: Asking, done: str = "") -> Response:
     return context.page(caller, "users.html", **(await _values(context, caller) | {"done": done}))
 
 
+@dataclass(frozen=True)
+class Typed:
+    """What somebody typed into a form that was refused; it is shown again."""
+
+    user: str
+    """Whose form it is; empty for a new account's."""
+    name: str
+    display_name: str
+    roles: tuple[str, ...]
+    unit: str
+    disabled: bool
+
+    @classmethod
+    def of(cls, fields: Fields, user: str = "") -> "Typed":
+        return cls(
+            user=user,
+            name=fields["name"].strip(),
+            display_name=fields["display_name"].strip(),
+            roles=fields.all("roles"),
+            unit=fields["unit"].strip(),
+            disabled=fields["disabled"] == "true",
+        )
+
+
 async def _values(
     context: Context, caller: Caller, link: Link | None = None, invited: User | None = None
 ) -> dict[str, Any]:
     return {
+        "typed": None,
         "page": "users",
         "users": await context.gateway.users(caller),
         "link": link,
@@ -42,11 +68,14 @@ async def _values(
     }
 
 
-async def _again(context: Context, caller: Caller, error: SightlineError) -> Response:
+async def _again(
+    context: Context, caller: Caller, error: SightlineError, typed: Typed | None = None
+) -> Response:
     if isinstance(error, ReauthenticationNeeded):
         context.note_refusal(error)
         return go("/confirm?next=/users")
-    return refused(context, caller, "users.html", error, **await _values(context, caller))
+    values = await _values(context, caller) | {"typed": typed}
+    return refused(context, caller, "users.html", error, **values)
 
 
 @router.post("")
@@ -63,23 +92,42 @@ async def add_user(context: In, caller: Asking, fields: Posted) -> Response:
         made = await context.gateway.add_user(caller, account)
         link = await context.gateway.invite(caller, made.id)
     except InputRefused as error:
-        return await _again(context, caller, error)
+        return await _again(context, caller, error, Typed.of(fields))
     return context.page(caller, "users.html", **await _values(context, caller, link, made))
 
 
 @router.post("/{user}")
 async def change_user(context: In, caller: Asking, user: str, fields: Posted) -> Response:
-    """Roles, unit, and whether the account is closed."""
+    """Roles, unit, and whether the account is closed: what was changed on the form, nothing else.
+
+    A form that was opened before somebody else closed the account must not open it again.
+    """
     try:
-        changes = {
-            "roles": list(fields.all("roles")),
-            "unit": _unit(fields),
-            "disabled": fields["disabled"] == "true",
-        }
-        await context.gateway.change_user(caller, _known(user), changes)
+        if changes := _changes(fields):
+            await context.gateway.change_user(caller, _known(user), changes)
     except InputRefused as error:
-        return await _again(context, caller, error)
+        return await _again(context, caller, error, Typed.of(fields, user))
     return go("/users?done=changed")
+
+
+def _changes(fields: Fields) -> dict[str, Any]:
+    """How what was chosen differs from what the form showed.
+
+    Raises:
+        InvalidRequest: the form does not say what it showed, or a unit's name is malformed.
+    """
+    shown = fields["shown_disabled"]
+    if shown not in {"true", "false"} or not fields["shown_unit"]:
+        raise InvalidRequest("The form arrived incomplete.", remedy="Open the page again.")
+    roles, unit, disabled = list(fields.all("roles")), _unit(fields), fields["disabled"] == "true"
+    changes: dict[str, Any] = {}
+    if set(roles) != set(fields["shown_roles"].split()):
+        changes["roles"] = roles
+    if unit != fields["shown_unit"]:
+        changes["unit"] = unit
+    if disabled != (shown == "true"):
+        changes["disabled"] = disabled
+    return changes
 
 
 @router.post("/{user}/invitation")

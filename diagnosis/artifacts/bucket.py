@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from diagnosis.artifacts.artifact import CARD_NAME
-from diagnosis.artifacts.durable import exclusive, put_folder, sweep
 from diagnosis.artifacts.storage import DISEASE, STATE, VERSION, Change
+from diagnosis.durable import exclusive, put_folder, sweep
 from diagnosis.errors import RegistryError
 
 _NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"

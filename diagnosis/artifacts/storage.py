@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from diagnosis.artifacts.artifact import CARD_NAME
-from diagnosis.artifacts.durable import exclusive, put_folder, replace_file, sweep
 from diagnosis.artifacts.version import names
+from diagnosis.durable import exclusive, put_folder, replace_file, sweep
 from diagnosis.errors import RegistryError
 
 STATE = "registry.json"

@@ -66,7 +66,7 @@ def create_app(
     app.state.service = service
     for room in (sign_in, codes, oidc, account, users, keys, check, health):
         app.include_router(room.router)
-    trail = AuditTrail(settings.audit_dir, key, service.audit)
+    trail = AuditTrail(settings.audit_dir, key, service.audit, service.names)
     app.include_router(audit_router(trail, _identity))
     install_handlers(app, service.metrics)
     app.add_middleware(RequestTelemetry, metrics=service.metrics)

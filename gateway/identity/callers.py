@@ -5,8 +5,9 @@ the public side and on its socket alike.
 """
 
 import hmac
+import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
@@ -24,6 +25,10 @@ from diagnosis.identity import FRESH_SECONDS, Identity
 from gateway.identity.access import TABLE
 from gateway.identity.records import Account, ApiKey, Session
 from gateway.identity.service import Service, ServiceDependency
+
+#: As in gateway/nginx/nginx.conf.j2.
+_BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9_.~+/=-]{1,200})")
+_COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,22 @@ class Caller:
 
 
 def cookie_of(request: Request, service: Service) -> str | None:
-    """The value of our cookie, or None."""
-    return request.cookies.get(service.settings.cookie_name)
+    """The value of our cookie, or None.
+
+    Read by the rule that the proxy's configuration finds it by to count its requests, and by no
+    other: a cookie in quotes, after a tab or before another of the same name is nobody's. Where a
+    framework is more lenient, somebody could show a session that is not counted as that session.
+    """
+    text = "; ".join(request.headers.getlist("cookie"))
+    found = re.match(rf"(?:.*; *)?{service.settings.cookie_name}=([^;]*)", text)
+    return found[1] if found is not None and _COOKIE.fullmatch(found[1]) else None
+
+
+def key_of(request: Request) -> str | None:
+    """The API key that is shown, or None where something else is; by the proxy's rule, as above."""
+    shown = request.headers.getlist("authorization")
+    found = _BEARER.fullmatch(shown[0]) if len(shown) == 1 else None
+    return None if found is None else found[1]
 
 
 def address_of(request: Request) -> str:
@@ -115,10 +134,9 @@ def refuse_forged(request: Request, session: Session) -> None:
 
 async def find_caller(request: Request, service: Service) -> Caller | None:
     """Who sends this, or None. A key goes before a cookie, and a wrong key is nobody's."""
-    authorization = request.headers.get("authorization")
-    if authorization is not None:
-        scheme, _, text = authorization.partition(" ")
-        found = await service.keys.find(text.strip()) if scheme.lower() == "bearer" else None
+    if "authorization" in request.headers:
+        text = key_of(request)
+        found = None if text is None else await service.keys.find(text)
         return None if found is None else Caller(service, found[1], None, found[0])
     signed_in = await service.sessions.find(cookie_of(request, service))
     if signed_in is None or signed_in[0].awaits is not None:

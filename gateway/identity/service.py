@@ -37,6 +37,11 @@ class Service:
     private_key: Ed25519PrivateKey
     metrics: Metrics
 
+    async def names(self) -> dict[str, str]:
+        """What each account is signed in with, and each key is called, by its id."""
+        of_accounts = {one.id: one.name for one in await self.store.accounts()}
+        return {one.id: one.name for one in await self.store.keys()} | of_accounts
+
     async def close(self) -> None:
         """Let go of connections and threads."""
         self.passwords.close()

@@ -117,7 +117,11 @@ async def client(folder: Path, events: MemoryAudit) -> AsyncIterator[httpx.Async
         return JSONResponse({"code": error.code}, error.status)
 
     app = FastAPI()
-    app.include_router(audit_router(AuditTrail(folder, PRIVATE_KEY, events), auditor))
+
+    async def names() -> dict[str, str]:
+        return {"u_0": "ada", "u_1": "bob", "u_2": "eve", "k_0": "nightly"}
+
+    app.include_router(audit_router(AuditTrail(folder, PRIVATE_KEY, events, names), auditor))
     app.add_exception_handler(SightlineError, refuse)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://gateway", auth=Acting(Role.AUDITOR)
@@ -159,6 +163,22 @@ async def test_a_page_shows_records_and_leads_to_the_next(client: httpx.AsyncCli
     found = (await client.get("/api/v1/audit", params=days)).json()
     assert [one["seq"] for one in found["items"]] == [7, 5]
     assert found["next_cursor"] is None
+
+
+async def test_names_stand_beside_ids_and_find_them(client: httpx.AsyncClient) -> None:
+    """Looked up when somebody looks: the chain holds ids, and a name may change."""
+    page = (await client.get("/api/v1/audit", params={"actor": "Bob"})).json()
+    assert [one["seq"] for one in page["items"]] == [11, 7, 3]
+    assert page["names"] == {"u_1": "bob"}
+    both = (await client.get("/api/v1/audit")).json()
+    assert both["names"] == {"u_0": "ada", "u_1": "bob"}
+    assert (await client.get("/api/v1/audit", params={"object": "eve"})).json()["items"] == []
+    table = (await client.get("/api/v1/audit/export", params={"actor": "bob"})).text
+    assert len(table.splitlines()) == 4
+    assert "bob" not in table
+    for unknown in ({"actor": "nobody"}, {"object": "nobody"}, {"actor": "nightly"}):
+        answer = await client.get("/api/v1/audit", params=unknown)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
 
 
 @pytest.mark.parametrize(

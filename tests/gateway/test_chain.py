@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -333,10 +333,47 @@ async def test_the_chainer_goes_on_after_redis_was_away_and_signs_the_end(
     await log.close()
     verdict = verify(tmp_path, KEYS)
     assert verdict.findings == []
-    # One head on the first day, and one of the end.
+    # One head of the first record, and one of the end.
     assert verdict.heads == 2
     assert verdict.last_head is not None
     assert verdict.last_head.seq == 2
+
+
+async def test_an_end_is_signed_within_a_minute_while_nothing_comes(
+    start_redis: Callable[..., RedisServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came after the last head could be cut off unseen for as long as the chainer runs."""
+    server = start_redis()
+    log, stream = connect_audit(server.url), connect_stream(server.url_for("chainer"))
+    held = Chain.open(tmp_path)
+    time_is = [now()]
+    monkeypatch.setattr("gateway.chainer.now", lambda: time_is[0])
+    stopping = asyncio.Event()
+    await log.add(make_event())
+    running = asyncio.create_task(Chainer(stream, held, PRIVATE_KEY).run(stopping))
+
+    async def heads(expected: int) -> None:
+        async with asyncio.timeout(20):
+            while verify(tmp_path, KEYS).heads != expected:  # noqa: ASYNC110 - files
+                await asyncio.sleep(0.02)
+
+    await heads(1)
+    await log.add(make_event())
+    async with asyncio.timeout(20):
+        while len(records(tmp_path)) < 2:  # noqa: ASYNC110 - another task writes files
+            await asyncio.sleep(0.02)
+    time_is[0] += timedelta(seconds=61)
+    await heads(2)
+    time_is[0] += timedelta(seconds=61)
+    stopping.set()
+    await running
+    held.close()
+    await stream.close()
+    await log.close()
+    verdict = verify(tmp_path, KEYS)
+    assert verdict.last_head is not None
+    # And where nothing came, nothing is signed again.
+    assert (verdict.heads, verdict.last_head.seq) == (2, 2)
 
 
 async def test_events_that_somebody_removed_unread_are_told_of(

@@ -5,13 +5,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import h2.errors
 import h2.events
 import h2.settings
 import httpx
 import pytest
+from fastapi import Request
 
+from gateway.identity.callers import cookie_of, key_of
 from tests.gateway.conftest import Proxy
 from tests.gateway.http2_client import Http2, http2
 from tests.gateway.test_proxy import assert_problem
@@ -47,7 +50,9 @@ def shown(kind: str, who: str) -> dict[str, str]:
 def test_one_identity_does_not_use_up_what_others_may_ask(
     start_proxy: Callable[..., Proxy], kind: str
 ) -> None:
-    strict = start_proxy(caller_requests_per_second=1, caller_requests_burst=1)
+    strict = start_proxy(
+        tls="under-tls" in kind, caller_requests_per_second=1, caller_requests_burst=1
+    )
     answers = [strict.client.get("/api/v1/x", headers=shown(kind, "anna")) for _ in range(4)]
     assert [answer.status_code for answer in answers[:2]] == [200, 200]
     assert_problem(answers[-1], 429)
@@ -88,6 +93,92 @@ def test_invented_identities_do_not_lift_the_limit_of_an_address(
     assert len(strict.reached) <= 5
     with client_at(strict, ELSEWHERE) as elsewhere:
         assert elsewhere.get("/api/v1/x").status_code == 200
+
+
+#: How somebody could show one identity and be counted as others; `%d` is another each time.
+SPELLINGS = (
+    b"Cookie: sightline_session=real",
+    b"Cookie: x=%d;sightline_session=real",
+    b"Cookie: sightline_session=real; x=%d",
+    b"Cookie: sightline_session=real; __Host-sightline_session=made-up-%d",
+    b"Cookie: __Host-sightline_session=made-up-%d; sightline_session=real",
+    b"Cookie: sightline_session=made-up-%d; sightline_session=real",
+    b"Cookie: sightline_session=made-up-%d\r\nCookie: sightline_session=real",
+    b"Cookie: sightline_session=real; sightline_session=made-up-%d",
+    b"Cookie: sightline_session=real\r\nCookie: sightline_session=made-up-%d",
+    b'Cookie: sightline_session="real"; x=%d',
+    b'Cookie: sightline_session="\\162eal"; x=%d',
+    b"Cookie: sightline_session =real; x=%d",
+    b"Cookie: sightline_session= real; x=%d",
+    b"Cookie: x=%d;\tsightline_session=real",
+    b"Cookie: SIGHTLINE_SESSION=real; x=%d",
+    b"Authorization: Bearer real",
+    b"Authorization: bearer   real",
+    b"Authorization: Bearer \treal",
+    b"Authorization: Bearer \xa0real",
+    b"Authorization: Bearer real %d",
+    b"Authorization: Bearer real\r\nAuthorization: Bearer made-up-%d",
+    b"Authorization: Bearer made-up-%d\r\nAuthorization: Bearer real",
+    b"Authorization: Basic %d\r\nCookie: sightline_session=real",
+    b"Authorization: \r\nCookie: sightline_session=real; x=%d",
+)
+
+
+def understood(headers: bytes) -> str | None:
+    """What the identity service takes for the identity in these lines."""
+    lines = [line.split(b":", 1) for line in headers.split(b"\r\n")]
+    scope = {"type": "http", "headers": [(name.lower(), value.strip()) for name, value in lines]}
+    request = Request(scope)
+    if "authorization" in request.headers:
+        return key_of(request)
+    settings = SimpleNamespace(cookie_name="sightline_session")
+    return cookie_of(request, SimpleNamespace(settings=settings))  # type: ignore[arg-type]
+
+
+def test_whatever_is_understood_as_an_identity_is_counted_as_it(
+    start_proxy: Callable[..., Proxy],
+) -> None:
+    """Else one session has as many limits as there are ways to write it."""
+    escaped, known = [], 0
+    strict = start_proxy(caller_requests_per_second=1, caller_requests_burst=1)
+    for spelling in SPELLINGS:
+        statuses = []
+        name = f"real{SPELLINGS.index(spelling)}".encode()
+        for number in range(4):
+            headers = (spelling % number if b"%d" in spelling else spelling).replace(b"real", name)
+            text = b"GET /api/v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            statuses.append(strict.raw(text + headers + b"\r\n\r\n")[9:12])
+        if understood(headers) == name.decode():
+            known += 1
+            if statuses[-1] != b"429":
+                escaped.append((spelling, statuses))
+    assert escaped == []
+    assert known >= 8, "of these it does understand some"
+
+
+def test_under_tls_another_name_is_counted(start_proxy: Callable[..., Proxy]) -> None:
+    """The cookie of the other name is nobody's there, and would only be a way to be others."""
+    strict = start_proxy(tls=True, caller_requests_per_second=1, caller_requests_burst=1)
+    answers = []
+    for number in range(4):
+        cookie = f"__Host-sightline_session=real; sightline_session=made-up-{number}"
+        answers.append(strict.client.get("/api/v1/x", headers={"Cookie": cookie}))
+    assert_problem(answers[-1], 429)
+
+
+def test_one_identity_has_so_many_requests_under_way(
+    start_proxy: Callable[..., Proxy], dribble: Callable[..., "Dribble"]
+) -> None:
+    proxy = start_proxy(caller_connections=2, body_seconds=2)
+    anna = UPLOAD.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer slk_anna\r\n\r\n")
+    slow = [dribble(proxy, anna, pause=0.3) for _ in range(2)]
+    time.sleep(0.5)
+    assert_problem(proxy.client.get("/api/v1/x", headers=shown("key", "anna")), 429)
+    assert proxy.client.get("/api/v1/x", headers=shown("key", "ben")).status_code == 200
+    assert proxy.client.get("/api/v1/x").status_code == 200
+    slow[0].stop()
+    time.sleep(0.2)
+    assert proxy.client.get("/api/v1/x", headers=shown("key", "anna")).status_code == 200
 
 
 # ---- slow clients --------------------------------------------------------------------------------
@@ -142,7 +233,7 @@ def test_headers_that_dribble_have_a_deadline_all_in_all(
     start_proxy: Callable[..., Proxy], dribble: Callable[..., Dribble]
 ) -> None:
     """A byte now and then does not win more time."""
-    hasty = start_proxy(header_timeout=1)
+    hasty = start_proxy(header_seconds=1)
     assert 0.7 < dribble(hasty, HEAD, pause=0.2).seconds_until_let_go() < 3
     assert hasty.reached == []
 
@@ -150,7 +241,7 @@ def test_headers_that_dribble_have_a_deadline_all_in_all(
 def test_an_upload_that_pauses_too_long_is_let_go(
     start_proxy: Callable[..., Proxy], dribble: Callable[..., Dribble]
 ) -> None:
-    hasty = start_proxy(body_timeout=1)
+    hasty = start_proxy(body_seconds=1)
     assert 0.7 < dribble(hasty, UPLOAD, pause=2.5).seconds_until_let_go() < 3
     assert hasty.reached == []
 
@@ -159,7 +250,7 @@ def test_uploads_that_dribble_hold_their_own_place_and_nobody_elses(
     start_proxy: Callable[..., Proxy], dribble: Callable[..., Dribble]
 ) -> None:
     """One that keeps sending may go on; an address has so many of those, and no service waits."""
-    proxy = start_proxy(connections=4, body_timeout=2)
+    proxy = start_proxy(connections=4, body_seconds=2)
     slow = [dribble(proxy, UPLOAD, pause=0.3) for _ in range(4)]
     time.sleep(0.5)
     assert_problem(proxy.client.get("/api/v1/x"), 429)

@@ -336,7 +336,7 @@ def test_a_client_that_sends_too_slowly_is_let_go(
     start_proxy: Callable[..., Proxy], unfinished: bytes
 ) -> None:
     """Without an answer: Nginx hangs up, which is what 408 stands for in its log."""
-    hasty = start_proxy(header_timeout=1, body_timeout=1)
+    hasty = start_proxy(header_seconds=1, body_seconds=1)
     began = time.monotonic()
     with contextlib.suppress(ConnectionResetError):
         assert hasty.raw(unfinished) == b""

@@ -127,8 +127,6 @@ def test_the_identity_service_sees_who_and_what_but_no_body(proxy: Proxy) -> Non
         headers={
             "Authorization": "Bearer somebody",
             "Cookie": "c=1",
-            "X-Original-Method": "GET",
-            "X-Original-URI": "/elsewhere",
             "X-Forwarded-For": "10.0.0.1",
         },
     )
@@ -139,8 +137,6 @@ def test_the_identity_service_sees_who_and_what_but_no_body(proxy: Proxy) -> Non
             answer.json()["headers"][HEADER.lower()].removeprefix("signed:")
         ).items()
     }
-    assert asked["x-original-method"] == "POST"
-    assert asked["x-original-uri"] == "/api/v1/diseases/x/predictions?y=1"
     assert (asked["authorization"], asked["cookie"]) == ("Bearer somebody", "c=1")
     assert asked["x-forwarded-for"] == "127.0.0.1"
     assert asked["x-request-id"] == answer.headers["x-request-id"]

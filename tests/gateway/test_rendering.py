@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from diagnosis.errors import FileTooLarge
 from gateway.certificates import ensure_certificates
 from gateway.proxy_problems import PROXY_PROBLEMS
 from gateway.rendering import TEMPLATE, TEMPLATES, NginxVariables, read_variables, render
 from gateway.servers import Server, takes_http2_in_listen
+from gateway.settings import IdentitySettings
 
 
 def variables(folder: Path, **changes: Any) -> NginxVariables:
@@ -208,3 +209,18 @@ def test_every_status_is_answered_once() -> None:
     assert all(
         problem.retry_after for problem in PROXY_PROBLEMS if problem.status in (429, 502, 503, 504)
     )
+
+
+@pytest.mark.parametrize("behind_tls", [False, True])
+def test_the_cookie_that_is_counted_is_the_one_that_is_set(
+    tmp_path: Path, behind_tls: bool
+) -> None:
+    scheme = "https" if behind_tls else "http"
+    service = IdentitySettings(
+        redis_url=SecretStr("unix:///none"),
+        key_file=tmp_path / "key",
+        audit_dir=tmp_path,
+        public_url=f"{scheme}://sightline.example.org",
+    )
+    rendered = render(variables(tmp_path, tls_before=behind_tls))
+    assert f"(.*; *)?{service.cookie_name}=" in rendered

@@ -175,7 +175,7 @@ def test_the_limits_of_the_settings_reach_the_proxy(
     monkeypatch.setenv("SIGHTLINE_GATEWAY_BODY_SECONDS", "4")
     monkeypatch.setenv("SIGHTLINE_GATEWAY_CALLER_UPLOADS_PER_SECOND", "5")
     variables = nginx_variables(Settings(run_dir=tmp_path), Places.under(tmp_path))
-    assert (variables.connections, variables.header_timeout, variables.body_timeout) == (7, 3, 4)
+    assert (variables.connections, variables.header_seconds, variables.body_seconds) == (7, 3, 4)
     assert variables.caller_uploads_per_second == 5
 
 
@@ -224,7 +224,6 @@ def test_only_the_proxy_listens_on_tcp(tmp_path: Path) -> None:
     for service, name, user in (
         ("identity", "SIGHTLINE_GATEWAY_IDENTITY_REDIS_URL", "identity"),
         ("inference", "SIGHTLINE_INFERENCE_REDIS_URL", "inference"),
-        ("chainer", "SIGHTLINE_GATEWAY_AUDIT_REDIS_URL", "chainer"),
     ):
         url = specs[service].environment[name]
         assert url == redis_url(places, user)
@@ -237,7 +236,7 @@ def test_only_the_proxy_listens_on_tcp(tmp_path: Path) -> None:
             for user, password in passwords_in(places.redis_users).items()
             if any(password in value for value in spec.environment.values())
         }
-        assert seen == {service} & {"identity", "inference", "chainer"}
+        assert seen == {service} & {"identity", "inference"}
 
 
 def test_without_a_stack_there_is_no_way_into_its_redis(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner, Result
 
-from diagnosis import WARNING
-from diagnosis.artifacts import durable
+from diagnosis import WARNING, durable
 from tests.trainer.conftest import MakeImages, made_film
 from tests.trainer.test_perceptual import texture
 from trainer import signoff

@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from diagnosis import WARNING
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.catalogue import Augmentation, catalogue, disease
+from diagnosis.durable import replace_file
 from tests.trainer.conftest import MakeImages
 from trainer.about import read_about
 from trainer.augment import Augmenter, usable, writing

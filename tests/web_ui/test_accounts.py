@@ -261,7 +261,8 @@ async def test_changes_ask_for_the_password_once_more(
     page = (await client.get("/users")).text
     assert 'href="/confirm?next=/users"' in page
     assert 'action="/users"' not in page
-    sent = await client.post("/users/u_1", data={"roles": "admin", "unit": "default"})
+    was = {"shown_roles": "admin clinician", "shown_unit": "default", "shown_disabled": "false"}
+    sent = await client.post("/users/u_1", data=was | {"roles": "admin", "unit": "default"})
     assert sent.headers["location"] == "/confirm?next=/users"
     sent = await client.post("/account/codes")
     assert sent.headers["location"] == "/confirm?next=/account"
@@ -293,18 +294,76 @@ async def test_an_admin_invites_and_changes_people(
     page = (await client.get("/users")).text
     assert "u_2-secret" not in page
     assert "Grace" in page
+    form = page.partition('action="/users/u_2"')[2]
+    shown = {name: hidden(form, f"shown_{name}") for name in ("roles", "unit", "disabled")}
+    assert shown == {"roles": "clinician auditor", "unit": "default", "disabled": "false"}
+    was = {f"shown_{name}": value for name, value in shown.items()}
     changed = await client.post(
-        "/users/u_2", data={"roles": ["ops"], "unit": "surgery", "disabled": "true"}
+        "/users/u_2", data=was | {"roles": ["ops"], "unit": "surgery", "disabled": "true"}
     )
     assert changed.headers["location"] == "/users?done=changed"
     two = gateway.users["u_2"]
     assert (two["roles"], two["unit"], two["disabled"]) == (["ops"], "surgery", True)
+    # The form that was opened before: what nobody touched on it stays as it is by now.
+    stale = await client.post(
+        "/users/u_2", data=was | {"roles": ["clinician", "auditor"], "unit": "ward"}
+    )
+    assert stale.headers["location"] == "/users?done=changed"
+    two = gateway.users["u_2"]
+    assert (two["roles"], two["unit"], two["disabled"]) == (["ops"], "ward", True)
+    nothing_said = await client.post("/users/u_2", data={"roles": ["ops"], "unit": "ward"})
+    assert nothing_said.status_code == 422
+    assert gateway.users["u_2"] == two
     again = await client.post("/users/u_1/invitation")
     assert "A link for Ada Lovelace" in again.text
+    assert "API keys from before end" in again.text
     twice = await client.post("/users", data=given)
     assert (twice.status_code, "already" in twice.text) == (422, True)
     assert (await client.post("/users", data=given | {"unit": "No Unit"})).status_code == 422
-    assert (await client.post("/users/..%2fkeys", data=given)).status_code == 404
+    assert (await client.post("/users/..%2fkeys", data=was | given)).status_code == 404
+
+
+def ticked(page: str, prefix: str) -> list[str]:
+    """The roles that are ticked in a form."""
+    return re.findall(
+        rf'id="{prefix}-(\w+)" name="roles" type="checkbox" value="\w+" checked', page
+    )
+
+
+async def test_a_refused_form_keeps_what_was_typed(
+    client: httpx.AsyncClient, gateway: StandInGateway
+) -> None:
+    somebody(client, Role.ADMIN)
+    given = {
+        "name": "grace.hopper",
+        "display_name": 'Grace "Amazing" <Hopper>',
+        "roles": ["ops", "auditor"],
+        "unit": "No Unit",
+    }
+    answer = await client.post("/users", data=given)
+    assert answer.status_code == 422
+    form = answer.text.partition('action="/users"')[2]
+    typed = re.findall(r'id="new-(?:name|shown|unit)"[^>]* value="([^"]*)"', form)
+    assert [unescape(one) for one in typed] == [
+        "grace.hopper",
+        'Grace "Amazing" <Hopper>',
+        "No Unit",
+    ]
+    assert ticked(form, "new") == ["ops", "auditor"]
+    was = {"shown_roles": "admin clinician", "shown_unit": "default", "shown_disabled": "false"}
+    answer = await client.post(
+        "/users/u_1", data=was | {"roles": ["engineer"], "unit": "No Unit", "disabled": "true"}
+    )
+    assert answer.status_code == 422
+    form = answer.text.partition('action="/users/u_1"')[2].partition("</form>")[0]
+    assert ticked(form, "u_1") == ["engineer"]
+    assert 'value="No Unit"' in form
+    assert 'name="disabled" type="checkbox" value="true" checked' in form
+    assert '<details class="person-change" open>' in answer.text
+    assert hidden(form, "shown_roles") == "admin clinician"
+    # A form of its own is as it was.
+    assert ticked(answer.text.partition('action="/users"')[2], "new") == ["clinician"]
+    assert gateway.users["u_1"]["unit"] == "default"
 
 
 async def test_an_auditor_searches_and_carries_away(
@@ -325,6 +384,9 @@ async def test_an_auditor_searches_and_carries_away(
     assert file.headers["content-disposition"] == 'attachment; filename="audit.csv"'
     assert file.text.startswith("seq,action")
     assert (await client.get("/audit/export", params={"format": "exe"})).status_code == 422
+    gateway.records.append(record(6) | {"actor": "u_1", "object": "u_1"})
+    by_name = (await client.get("/audit", params={"actor": "ada"})).text
+    assert by_name.count("ada<br><code>u_1</code>") == 2
     wrong = await client.get("/audit", params={"actor": "Ada Lovelace"})
     assert (wrong.status_code, "cannot be looked for" in wrong.text) == (422, True)
     gateway.with_audit = False

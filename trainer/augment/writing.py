@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diagnosis.artifacts.durable import INCOMING, exclusive, replace_file
 from diagnosis.catalogue import Augmentation, Disease
+from diagnosis.durable import INCOMING, exclusive, replace_file
 from diagnosis.errors import ImageRefused
 from diagnosis.images import read_image
 from trainer.augment.changes import Augmenter

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.catalogue import disease as disease_of
+from diagnosis.durable import replace_file
 from trainer.augment.page import policy_page
 from trainer.augment.policies import POLICIES, policy_of
 from trainer.augment.writing import Wish

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from diagnosis import WARNING
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.catalogue import disease as disease_of
+from diagnosis.durable import replace_file
 from trainer import relabel as relabelling
 from trainer import signoff
 from trainer.commands import (

@@ -8,8 +8,8 @@ import typer
 
 from diagnosis import WARNING
 from diagnosis.artifacts import VerifiedArtifact
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.contracts import OperatingPointName
+from diagnosis.durable import replace_file
 from trainer.commands import (
     AsJson,
     Data,

@@ -11,8 +11,8 @@ import numpy as np
 from diagnosis.artifacts import Card, VerifiedArtifact, open_artifact
 from diagnosis.artifacts.artifact import CARD_NAME
 from diagnosis.artifacts.card import FileRecord
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.catalogue import Disease, catalogue
+from diagnosis.durable import replace_file
 from diagnosis.gate import SPOILS, Gate, GateCheck, Kind, Parameters
 from diagnosis.images import read_image
 from trainer.candidate import RUN_NAME

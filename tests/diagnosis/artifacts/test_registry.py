@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from diagnosis.artifacts import Registry, durable, open_artifact, storage_at
+from diagnosis import durable
+from diagnosis.artifacts import Registry, open_artifact, storage_at
 from diagnosis.errors import ArtifactRefused, DigestMismatch, RegistryError
 from tests.fixtures.artifacts import variant
 
