@@ -320,6 +320,9 @@ async def test_the_chainer_goes_on_after_redis_was_away_and_signs_the_end(
                 await asyncio.sleep(0.02)
 
     await until(1)
+    async with asyncio.timeout(20):
+        while not (tmp_path / HEADS).exists():  # noqa: ASYNC110 - another task writes files
+            await asyncio.sleep(0.02)
     server.stop()
     server.start()
     # Time for the client to see that its connection is gone.
