@@ -90,7 +90,7 @@ def test_what_stands_in_for_values_and_marks_is_the_same_in_each_language(code: 
 
 def _fixed(text: str) -> list[str]:
     """What a translation may not change: placeholders, tags, addresses."""
-    return sorted(re.findall(r"%\(\w+\)s|%%|<[^>]+>|`[^`]+`|\{\w+\}", text))
+    return sorted(re.findall(r"%\(\w+\)s|%%|%d|<[^>]+>|`[^`]+`|\{\w+\}", text))
 
 
 async def test_a_page_is_in_the_reader_s_language(client: httpx.AsyncClient) -> None:
