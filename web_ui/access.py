@@ -56,6 +56,8 @@ TABLE: AccessTable = {
     ("GET", "/examinations"): _READERS,
     ("GET", "/history"): _READERS,
     ("GET", "/worklist"): _READERS,
+    ("GET", "/readings/events"): _READERS,
+    ("GET", "/opinions"): _READERS,
     ("GET", "/readings/{prediction}"): _READERS,
     ("GET", "/readings/{prediction}/next"): _READERS,
     ("GET", "/readings/{prediction}/previous"): _READERS,

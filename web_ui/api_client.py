@@ -18,6 +18,7 @@ from diagnosis.contracts import (
     DiseaseList,
     DiseaseView,
     NewReview,
+    OpinionSummary,
     Prediction,
     PredictionPage,
     Problem,
@@ -37,6 +38,11 @@ from web_ui.settings import Settings
 
 #: The part's name in the multipart body; the name that the file had stays in the browser.
 _FORWARDED_NAME = "image"
+
+#: A stream says something every 15 s at least; a longer silence means that it is dead.
+_SILENCE_SECONDS = 40.0
+_EVENTS = "/api/v1/predictions/events"
+_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=20)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -112,6 +118,21 @@ def error_of(status: int, body: bytes, after: str = "") -> SightlineError:
     return kind(problem.detail, remedy=problem.remedy)
 
 
+def _client(
+    settings: Settings, transport: httpx.AsyncBaseTransport | None, answer_seconds: float
+) -> httpx.AsyncClient:
+    if transport is None and settings.api_socket is not None:
+        transport = httpx.AsyncHTTPTransport(uds=str(settings.api_socket), limits=_LIMITS)
+    return httpx.AsyncClient(
+        base_url=settings.api_url or "http://inference_service",
+        transport=transport,
+        timeout=httpx.Timeout(answer_seconds, connect=settings.connect_seconds),
+        limits=_LIMITS,
+        # Proxies of the environment are none of an internal call's business.
+        trust_env=False,
+    )
+
+
 class ApiClient:
     """A typed client of inference_service.
 
@@ -127,19 +148,14 @@ class ApiClient:
     def __init__(
         self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        if transport is None and settings.api_socket is not None:
-            transport = httpx.AsyncHTTPTransport(uds=str(settings.api_socket))
-        self._http = httpx.AsyncClient(
-            base_url=settings.api_url or "http://inference_service",
-            transport=transport,
-            timeout=httpx.Timeout(settings.answer_seconds, connect=settings.connect_seconds),
-            # Proxies of the environment are none of an internal call's business.
-            trust_env=False,
-        )
+        self._http = _client(settings, transport, settings.answer_seconds)
+        # Streams stay open for minutes, and must not use up the connections of the others.
+        self._streams = _client(settings, transport, _SILENCE_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        await self._streams.aclose()
 
     async def diseases(self, caller: Caller) -> DiseaseList:
         """The whole catalogue, in its order."""
@@ -277,6 +293,25 @@ class ApiClient:
     async def openapi(self, caller: Caller) -> dict[str, Any]:
         """The API's own description."""
         return await self._object("/api/v1/openapi.json", caller)
+
+    async def opinions(self, caller: Caller) -> OpinionSummary:
+        """How often the answers changed a mind in the caller's unit."""
+        return await self._model(OpinionSummary, "GET", "/api/v1/opinions", caller)
+
+    async def events(self, caller: Caller, last_event_id: str = "") -> httpx.Response:
+        """A stream of the unit's new readings, open; whoever reads it closes it.
+
+        `last_event_id` names the reading after which it begins; empty: from now on.
+        """
+        headers = caller.headers() | ({"last-event-id": last_event_id} if last_event_id else {})
+        request = self._streams.build_request("GET", _EVENTS, headers=headers)
+        with _as_unavailable():
+            answer = await self._streams.send(request, stream=True)
+            if answer.status_code >= 400:
+                body = await answer.aread()
+                await answer.aclose()
+                raise error_of(answer.status_code, body)
+        return answer
 
     async def ping(self) -> None:
         """Whether the service is alive. Raises ServiceUnavailable."""

@@ -147,6 +147,7 @@ def addresses(site: Site) -> dict[str, str]:
         "delete": f"{positive}/delete",
         "worklist": "/worklist",
         "filtered worklist": "/worklist?disease=chest_xray_pneumonia&class_id=pneumonia",
+        "opinions": "/opinions",
         "about": "/about",
         "api": "/api",
         "console": "/api-console",
@@ -446,7 +447,7 @@ def test_the_worklist_filters_in_place(chromium: Browser, site: Site) -> None:
         expect(page).to_have_url(re.compile("disease=chest_xray_pneumonia"))
         page.get_by_label("Most probable class").select_option("normal")
         expect(page).to_have_url(re.compile("class_id=normal"))
-        answers = page.locator(".readings-answer")
+        answers = page.locator(".work-answer")
         expect(answers.first).to_contain_text("Likely negative")
         for text in answers.all_inner_texts():
             assert "Likely positive" not in text

@@ -4,20 +4,20 @@ import gzip
 import re
 from html import unescape
 from html.parser import HTMLParser
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import httpx
 import pytest
 
 from diagnosis import WARNING
-from tests.web_ui.stand_in import StandIn
-from tests.web_ui.stand_in_catalogue import BRIGHT, DARK, MIDDLE
+from tests.web_ui.stand_in_catalogue import BRIGHT
 
 PAGES = (
     "/",
     "/diseases/chest_xray_pneumonia",
     "/diseases/mole/card",
     "/worklist",
+    "/opinions",
     "/about",
     "/api",
     "/api-console",
@@ -182,53 +182,6 @@ async def test_a_wrong_method_gets_the_error_view(client: httpx.AsyncClient) -> 
     assert answer.status_code == 405
     assert "does not take this method" in answer.text
     assert answer.headers["allow"] == "GET"
-
-
-async def test_the_worklist_pages_to_the_oldest_and_back(
-    client: httpx.AsyncClient, stand_in: StandIn
-) -> None:
-    made = [await read(client, BRIGHT, "chest_xray_pneumonia") for _ in range(8)]
-    newest_first = made[::-1]
-    address: str | None = "/worklist"
-    seen: list[list[str]] = []
-    visited: list[str] = []
-    while address:
-        visited.append(address)
-        page = (await client.get(address)).text
-        links = [link for link in Reader(page).links if link.startswith("/readings/")]
-        seen.append(links)
-        older = re.search(r'rel="next" href="([^"]+)"', page)
-        address = unescape(older[1]) if older else None
-    assert [len(links) for links in seen] == [3, 3, 2]
-    assert list(chain.from_iterable(seen)) == newest_first
-
-    for number in (1, 0):
-        newer = re.search(r'rel="prev" href="([^"]+)"', page)
-        assert newer
-        page = (await client.get(unescape(newer[1]))).text
-        assert [link for link in Reader(page).links if "/readings/" in link] == seen[number]
-    assert 'rel="prev"' not in page
-
-
-async def test_the_worklist_filters_by_disease_and_class(client: httpx.AsyncClient) -> None:
-    bright = await read(client, BRIGHT, "chest_xray_pneumonia")
-    dark = await read(client, DARK, "chest_xray_pneumonia")
-    brain = await read(client, MIDDLE, "brain_mri_tumour")
-
-    async def listed(query: str) -> set[str]:
-        page = (await client.get(f"/worklist?{query}")).text
-        return {link for link in Reader(page).links if link.startswith("/readings/")}
-
-    assert await listed("") == {bright, dark, brain}
-    assert await listed("disease=chest_xray_pneumonia") == {bright, dark}
-    assert await listed("disease=chest_xray_pneumonia&class_id=normal") == {dark}
-    assert await listed("disease=brain_mri_tumour&class_id=glioma") <= {brain}
-    assert await listed("disease=skin_lesion") == set()
-
-
-async def test_an_empty_worklist_says_where_to_begin(client: httpx.AsyncClient) -> None:
-    text = Reader((await client.get("/worklist")).text).text
-    assert "There is no reading yet." in text
 
 
 async def test_the_api_page_lists_every_call_of_the_document(client: httpx.AsyncClient) -> None:

@@ -8,11 +8,13 @@ import { reviewing } from "./review";
 import { terms } from "./terms";
 import { tour } from "./tour";
 import { handOver, readingForms } from "./upload";
+import { worklist } from "./worklist";
 
 themeButton();
 keyboard();
 terms();
 tour();
+worklist();
 localTimes(document);
 keptImages();
 readingForms();
