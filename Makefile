@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test security fuzz check fix bench no-egress audit-packages sbom licences \
-	translations train-all assets lock clean
+	translations screenshots train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -72,6 +72,9 @@ no-egress: setup ## Run end to end, publish included, where no packet can leave,
 
 translations: setup ## Bring the catalogues of the pages' languages up to their texts
 	$(BIN)/python -m tests.web_ui.catalogues
+
+screenshots: setup ## Make the pictures of docs/screenshots anew, of synthetic demo images alone
+	$(BIN)/python -m tests.e2e.screenshots
 
 audit-packages: setup ## Ask a vulnerability service about every package of the locks, where one can be reached
 	@$(BIN)/python -m tests.supply_chain.audit
