@@ -51,7 +51,7 @@ def test_from_the_start_page_to_the_worklist(
     assert page.request.get(film_shown.get_attribute("src") or "").status == 200
 
     page.goto("/worklist")
-    newest = page.locator(".readings-item a").first
+    newest = page.locator("[data-row-link]").first
     assert newest.get_attribute("href") == f"/readings/{found[1]}"
     newest.click()
     page.wait_for_url(READING)
