@@ -111,7 +111,9 @@ async def test_rows_lead_on_with_the_list_they_stand_in(
 ) -> None:
     reading = made(stand_in, BRIGHT)
     page = (await client.get("/worklist?band=likely_positive&sort=urgent&q=")).text
-    assert f'href="/readings/{reading}?band=likely_positive&amp;sort=urgent"' in page
+    narrowed = "?band=likely_positive&amp;sort=urgent"
+    assert f'href="/readings/{reading}{narrowed}"' in page
+    assert f'href="/worklist.csv{narrowed}"' in page
 
 
 @pytest.mark.parametrize("sort", ["", "sort=urgent"])
