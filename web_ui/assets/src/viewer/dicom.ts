@@ -59,29 +59,13 @@ function short(found: Elements, tag: string): number | undefined {
 }
 
 async function inflated(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  const stream = new DecompressionStream("deflate-raw");
-  const writer = stream.writable.getWriter();
-  // A byte may follow the stream, to make its length even: what comes before it is whole.
-  const sent = writer.write(bytes).then(() => writer.close());
-  sent.catch(() => undefined);
-  const parts: Uint8Array[] = [];
-  const reader = stream.readable.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      parts.push(value);
-    }
-  } catch (error) {
-    if (parts.length === 0) throw error;
-  }
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  const inflate = async (part: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> => {
+    const stream = new Blob([part]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    return new Response(stream).arrayBuffer();
+  };
+  // A byte may follow the stream, to make its length even; a browser then gives nothing at all.
+  const whole = await inflate(bytes).catch(() => inflate(bytes.slice(0, -1)));
+  return new Uint8Array(whole);
 }
 
 interface Table {

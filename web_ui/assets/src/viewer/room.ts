@@ -73,7 +73,7 @@ export class Room {
 /** A number as a person of this page reads it. */
 export function figure(value: number): string {
   const places = Math.abs(value) < 10 && !Number.isInteger(value) ? 1 : 0;
-  return value.toLocaleString(document.documentElement.lang || "en", {
-    maximumFractionDigits: places,
-  });
+  // Nothing less than nothing: -0 is written as 0.
+  const rounded = Number(value.toFixed(places)) + 0;
+  return rounded.toLocaleString(document.documentElement.lang || "en");
 }

@@ -37,6 +37,7 @@ class Viewer {
 
   async open(picture: Picture): Promise<void> {
     const { room } = this;
+    const deep = this.fetchDicom();
     await this.add(room.part("pane"), picture);
     room.root.dataset["viewer"] = "live";
     // The plain image keeps the place; who moves by keys or listens meets the viewer instead.
@@ -48,7 +49,7 @@ class Viewer {
     this.bind();
     room.pane().stage.resized();
     this.levels.offer();
-    await this.deepen();
+    await this.deepen(deep);
   }
 
   private async add(element: HTMLElement, picture: Picture): Promise<Pane> {
@@ -75,24 +76,32 @@ class Viewer {
     return pane;
   }
 
-  /** Where the file that came is kept in its full depth, shows that instead. */
-  private async deepen(): Promise<void> {
-    const { room } = this;
-    const address = room.root.dataset["dicom"];
-    const first = room.panes[0];
-    if (!address || !first) return;
+  /** The picture in its full depth, where the file that came is kept; nothing where none is. */
+  private async fetchDicom(): Promise<Picture | Error | null> {
+    const address = this.room.root.dataset["dicom"];
+    if (!address) return null;
     try {
       const answer = await fetch(address);
       if (!answer.ok) throw new Error(`status ${answer.status}`);
-      const picture = await readDicom(await answer.arrayBuffer());
-      const { width, height } = first.stage.picture;
-      if (picture.width !== width || picture.height !== height) throw new Error("another picture");
-      await first.stage.show(picture, true);
-      this.levels.offer();
-      room.say("deep", { value: figure(picture.levels) });
-    } catch {
-      room.say("shallow");
+      return await readDicom(await answer.arrayBuffer());
+    } catch (error) {
+      return error instanceof Error ? error : new Error();
     }
+  }
+
+  private async deepen(coming: Promise<Picture | Error | null>): Promise<void> {
+    const { room } = this;
+    const picture = await coming;
+    const first = room.panes[0];
+    if (!picture || !first) return;
+    const { width, height } = first.stage.picture;
+    if (picture instanceof Error || picture.width !== width || picture.height !== height) {
+      room.say("shallow");
+      return;
+    }
+    await first.stage.show(picture, true);
+    this.levels.offer();
+    room.say("deep", { value: figure(picture.levels) });
   }
 
   private act(name: string): void {
