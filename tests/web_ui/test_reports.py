@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -146,6 +147,8 @@ async def test_a_report_is_an_export_and_holds_no_hint_of_the_patient(
     ((document, parts),) = paper
     assert reference not in document
     assert parts[f"{BASE}image"].content == BRIGHT
+    # The thresholds are marked on the bar of the finding, the chosen one thicker.
+    assert re.findall(r'stroke-width="([\d.]+)"', document) == ["1", "2.5", "1"]
     assert parts[f"{BASE}heatmap"].media_type == "image/png"
 
 
@@ -192,6 +195,18 @@ async def test_who_reads_first_gets_a_report_after_an_own_opinion(
     posted = await client.post(f"/readings/{reading}/reviews", data=form)
     assert posted.status_code == 303
     assert (await client.get(f"/readings/{reading}{ending}")).status_code == 200
+
+
+async def test_a_report_is_in_the_language_of_who_asks(
+    client: httpx.AsyncClient, paper: list[tuple[str, Mapping[str, Part]]]
+) -> None:
+    reading = await read(client)
+    client.cookies.set("sightline_language", "hi")
+    assert (await client.get(f"/readings/{reading}/report.pdf")).status_code == 200
+    ((document, _),) = paper
+    assert '<html lang="hi" dir="ltr">' in document
+    assert WARNING not in document
+    assert re.search("[\N{DEVANAGARI LETTER A}-\N{DEVANAGARI LETTER HA}]", document)
 
 
 async def test_there_is_no_report_of_nothing(client: httpx.AsyncClient) -> None:
