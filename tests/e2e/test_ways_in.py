@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 from tests.fixtures.camera import fake_camera
 from tests.fixtures.chromium import launched
@@ -68,6 +68,32 @@ def test_a_folder_of_forty_with_three_broken_files(
     logs = b"".join(path.read_bytes() for path in stack.places.run_dir.glob("**/*.log"))
     assert b"Jane" not in logs
     assert b"MRN 40" not in logs
+
+
+def test_an_answer_that_was_lost_on_its_way_makes_no_second_reading(
+    stack: Stack, open_page: Callable[..., Page], film: bytes
+) -> None:
+    before = readings(stack)
+    page = open_page()
+    page.goto(f"/diseases/{DISEASE}")
+    lost: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        if lost:
+            route.continue_()
+            return
+        lost.append(route.fetch().text())
+        route.abort()
+
+    page.route("**/readings", lose_the_first)
+    chosen: list[FilePayload] = [
+        {"name": f"{at}.jpg", "mimeType": "image/jpeg", "buffer": film} for at in range(3)
+    ]
+    page.locator("#image").set_input_files(chosen)
+    page.get_by_role("button", name="Read these images").click()
+    expect(page.locator("[data-batch-counts]")).to_contain_text("Read: 3 · Not read: 0")
+    assert '"address"' in lost[0]
+    assert len(readings(stack) - before) == 3
 
 
 def test_a_photo_of_the_camera_is_read(stack: Stack, open_page: Callable[..., Page]) -> None:

@@ -196,8 +196,14 @@ def test_no_more_than_two_are_under_way(chromium: Browser, ward: Ward) -> None:
         start(page)
         expect(page.locator('[data-state="sending"]')).to_have_count(2)
         expect(page.get_by_text("Reading…").first).to_be_visible()
+        expect(page.get_by_role("button", name="Remove")).to_have_count(0)
+        choose(page, files(7))
+        expect(page.locator("[data-batch-note]")).to_contain_text("Add more when these are sent")
         ward.gate.set()
         done(page, "Read: 5")
+        choose(page, files(7)[5:])
+        start(page, "Go on")
+        done(page, "Read: 7")
 
 
 def test_one_image_is_shown_and_leads_to_its_reading(chromium: Browser, ward: Ward) -> None:

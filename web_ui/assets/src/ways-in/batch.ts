@@ -57,7 +57,11 @@ export class Batch {
 
   /** Put images on the list; those that are on it already are not taken twice. */
   add(chosen: readonly Chosen[]): void {
-    if (this.running) return;
+    if (this.running) {
+      this.note(this.words["later"] ?? "");
+      this.say(this.words["later"] ?? "");
+      return;
+    }
     const limit = Number(this.form.dataset["maxBytes"]);
     const list = this.part<HTMLElement>("list");
     const template = this.part<HTMLTemplateElement>("row");
@@ -114,7 +118,7 @@ export class Batch {
 
   private async run(rows: Row[], work: (row: Row) => Promise<Try>): Promise<void> {
     if (!rows.length || this.running) return;
-    this.running = true;
+    this.lock(true);
     this.stop = new AbortController();
     hold(HOLD);
     this.part("all").hidden = true;
@@ -139,13 +143,22 @@ export class Batch {
     );
     // What was under way when it was stopped is to be sent again, under the key it had.
     for (const row of rows) row.rest();
-    this.running = false;
+    this.lock(false);
     letGo(HOLD);
     this.show();
     const left = this.rows.some((row) => row.state === "waiting");
     if (!finished && left && !this.note()) this.note(this.words["paused"] ?? "");
     this.say(`${this.counts()} ${this.note()}`);
-    this.part<HTMLElement>("heading").focus({ preventScroll: true });
+    // The button that stopped it is gone; whoever is elsewhere on the page stays there.
+    const { activeElement } = document;
+    if (activeElement === document.body || this.panel.contains(activeElement)) {
+      this.part("heading").focus({ preventScroll: true });
+    }
+  }
+
+  private lock(running: boolean): void {
+    this.running = running;
+    for (const row of this.rows) row.lock(running);
   }
 
   private fields(row: Row): FormData {
@@ -348,7 +361,6 @@ export class Batch {
     this.button("clear").hidden = running;
     this.button("problems").hidden = running || problems === 0;
     this.part("worklist").hidden = running || read === 0;
-    for (const row of this.rows) row.lock(running);
   }
 
   private on(name: string, act: () => void): void {

@@ -51,6 +51,7 @@ export class Row {
   private key = "";
   private keyOf = "";
   private offered = false;
+  private locked = false;
   private settled: { state: State; said: string } = { state: "waiting", said: "" };
 
   constructor(
@@ -188,7 +189,9 @@ export class Row {
     this.settle("failed", title, remedy);
   }
 
+  /** While images are under way, none is taken off the list or meant for something else. */
   lock(locked: boolean): void {
+    this.locked = locked;
     const over = this.state === "done" || this.state === "odd";
     this.part("remove").hidden = locked || over;
     this.select().hidden = !this.offered || over || this.state === "refused";
@@ -205,6 +208,7 @@ export class Row {
     const place = this.part("remedy");
     place.textContent = remedy;
     place.hidden = !remedy;
+    this.lock(this.locked);
   }
 
   private put(state: State, said: string): void {
