@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -201,9 +202,13 @@ def test_no_more_than_two_are_under_way(chromium: Browser, ward: Ward) -> None:
         expect(page.locator("[data-batch-note]")).to_contain_text("Add more when these are sent")
         ward.gate.set()
         done(page, "Read: 5")
-        choose(page, files(7)[5:])
+        skin = {"name": "skin.png", "mimeType": "image/png", "buffer": coloured_picture()}
+        choose(page, [*files(7)[5:], cast(FilePayload, skin)])
         start(page, "Go on")
-        done(page, "Read: 7")
+        done(page, "Read: 8")
+        row = page.locator(".batch-row", has_text="skin.png")
+        expect(row).to_contain_text("Read, but not judged. The image does not look like one")
+        expect(row).to_contain_text("Send the original greyscale image.")
 
 
 def test_one_image_is_shown_and_leads_to_its_reading(chromium: Browser, ward: Ward) -> None:

@@ -210,7 +210,9 @@ export class Batch {
     const judged = text(answer.body, "outcome") !== "not_judged";
     row.done(
       text(answer.body, "address"),
-      judged ? "" : text(answer.body, "detail"),
+      judged
+        ? null
+        : { detail: text(answer.body, "detail"), remedy: text(answer.body, "remedy") },
       text(answer.body, "tone"),
       text(answer.body, "class"),
     );

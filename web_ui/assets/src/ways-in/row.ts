@@ -164,15 +164,21 @@ export class Row {
   /**
    * It was read.
    *
-   * @param notJudged why the model did not judge it; empty: it did.
+   * @param notJudged why the model did not judge it, with what to do; null: it did.
    * @param tone the answer's kind, and `about` its class; both empty where it is kept back.
    */
-  done(address: string, notJudged: string, tone: string, about: string): void {
+  done(
+    address: string,
+    notJudged: { detail: string; remedy: string } | null,
+    tone: string,
+    about: string,
+  ): void {
     const link = this.part<HTMLAnchorElement>("link");
     link.href = address;
     link.hidden = false;
     if (notJudged) {
-      this.settle("odd", `${this.words["notJudged"] ?? ""} ${notJudged}`);
+      const said = `${this.words["notJudged"] ?? ""} ${notJudged.detail}`;
+      this.settle("odd", said, notJudged.remedy);
       return;
     }
     if (tone) this.element.dataset["tone"] = tone;
