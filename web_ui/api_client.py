@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from diagnosis import errors
 from diagnosis.contracts import (
+    ArtifactReference,
     DiseaseList,
     DiseaseView,
     NewReview,
@@ -43,6 +44,8 @@ _FORWARDED_NAME = "image"
 _SILENCE_SECONDS = 40.0
 _EVENTS = "/api/v1/predictions/events"
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=20)
+#: Cards that are kept: more than there are live versions, each below 50 KB.
+_MOST_CARDS = 32
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -151,6 +154,7 @@ class ApiClient:
         self._http = _client(settings, transport, settings.answer_seconds)
         # Streams stay open for minutes, and must not use up the connections of the others.
         self._streams = _client(settings, transport, _SILENCE_SECONDS)
+        self._cards: dict[ArtifactReference, dict[str, Any]] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -282,6 +286,19 @@ class ApiClient:
     async def version_card(self, caller: Caller, disease: str, version: str) -> dict[str, Any]:
         """The card of one version, as it stands in `card.json`. Raises UnknownDisease."""
         return await self._object(f"/api/v1/diseases/{disease}/versions/{version}/card", caller)
+
+    async def card_of(self, caller: Caller, artifact: ArtifactReference) -> dict[str, Any]:
+        """The card of the artifact that answered, which never changes: asked for once.
+
+        Raises UnknownDisease where the version is gone.
+        """
+        card = self._cards.get(artifact)
+        if card is None:
+            card = await self.version_card(caller, artifact.disease, artifact.version)
+            while len(self._cards) >= _MOST_CARDS:
+                del self._cards[next(iter(self._cards))]
+            self._cards[artifact] = card
+        return card
 
     async def card(self, caller: Caller, disease: str) -> dict[str, Any]:
         """The card of the disease's live artifact, as it stands in `card.json`.

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from diagnosis.contracts import ListedPrediction, Prediction, PredictionPage, Review, answer_class
+from diagnosis.contracts import (
+    DiseaseView,
+    ListedPrediction,
+    Prediction,
+    PredictionPage,
+    Review,
+    answer_class,
+)
 from diagnosis.errors import SightlineError
 from web_ui import read_first
 from web_ui.caller import Caller
@@ -19,6 +26,8 @@ Answer = TypeVar("Answer")
 
 #: Images of a patient that stand beside the reading; the worklist shows the others.
 _CASE_IMAGES = 12
+#: Probabilities of all classes sum to one; of very many classes only some are in a reading.
+_ALL_CLASSES = 0.999
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class ReadingPage:
         reading, reviews = await asyncio.gather(api.reading(caller, prediction), asked)
         shut = read_first.kept_back(context.settings, caller, reading, reviews or ())
         disease, card, case = await asyncio.gather(
-            _if_there(context, api.disease(caller, reading.disease)),
+            _if_there(context, _disease(context, caller, reading)),
             _if_there(context, _card(context, caller, reading)),
             _if_there(context, _case(context, caller, reading)),
         )
@@ -104,8 +113,14 @@ async def _card(context: Context, caller: Caller, reading: Prediction) -> dict[s
     """The card of the version that answered; an image that was not judged asks for none."""
     if reading.outcome == "not_judged":
         return None
-    artifact = reading.artifact
-    return await context.api.version_card(caller, artifact.disease, artifact.version)
+    return await context.api.card_of(caller, reading.artifact)
+
+
+async def _disease(context: Context, caller: Caller, reading: Prediction) -> DiseaseView | None:
+    """The disease, where the reading itself does not name every class of it."""
+    if sum(one.probability for one in reading.probabilities) > _ALL_CLASSES:
+        return None
+    return await context.api.disease(caller, reading.disease)
 
 
 async def _case(context: Context, caller: Caller, reading: Prediction) -> PredictionPage | None:

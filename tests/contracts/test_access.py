@@ -93,6 +93,7 @@ ELSEWISE: dict[tuple[str, str, str], tuple[int, ...]] = {
     ("inference_service", "POST", "/api/v1/diseases/{disease}/rollback"): (409,),
     ("inference_service", "GET", "/api/v1/predictions/{prediction_id}/heatmap"): (404,),
     ("inference_service", "GET", "/api/v1/predictions/{prediction_id}/dicom"): (404,),
+    ("web_ui", "GET", "/readings/{prediction}/dicom"): (404,),
     # A machine without Pango, or one that has too much to do.
     ("web_ui", "GET", "/readings/{prediction}/report.pdf"): (503,),
 }
@@ -226,6 +227,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "/account/codes/confirm": {"code": "123456", **ADDRESS},
     "/account/codes/off": {"password": "a long and good one"},
     "/account/keys": {"name": "x", "roles": "clinician", "days": "7"},
+    "/account/read-first": {"read_first": "on"},
     "/readings/{prediction}/reviews": {"verdict": "agree"},
     "/confirm": {"password": "a long and good one"},
     "/users": {"name": "grace", "roles": "ops", "unit": "default"},

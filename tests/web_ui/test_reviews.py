@@ -386,3 +386,15 @@ async def test_how_good_the_model_is_comes_with_the_numbers_it_was_measured_on(
     stand_in.readings[one.id] = gone
     text = text_of((await client.get(f"/readings/{one.id}")).text)
     assert "Sensitivity 95.3 % 93.1 to 97.0" in text
+
+
+async def test_the_card_of_a_version_is_asked_for_once(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    for image in (BRIGHT, DARK):
+        page = (await client.get(f"/readings/{read(stand_in, image).id}")).text
+        assert "n = 80 with the finding" in text_of(page)
+        # Were it asked for again, it would have no counts.
+        stand_in.cards[PNEUMONIA] = {"evaluation": {}}
+    other = (await client.get(f"/readings/{read(stand_in, BRIGHT, 'mole').id}")).text
+    assert "n = 200 with the finding" in text_of(other)
