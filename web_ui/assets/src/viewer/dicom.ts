@@ -97,15 +97,36 @@ function stored(pixels: Uint8Array, count: number, bits: number, signed: boolean
   return signed ? new Int16Array(raw) : new Uint16Array(raw);
 }
 
-/** The least and the greatest value. */
-export function extent(values: Picture["values"]): Window {
+/** The least and the greatest value; those that stand for no measurement left aside. */
+export function extent(values: Picture["values"], empty: readonly number[] = []): Window {
   let lower = Infinity;
   let upper = -Infinity;
-  for (const value of values) {
+  let next = 0;
+  values.forEach((value, place) => {
+    if (place === empty[next]) {
+      next += 1;
+      return;
+    }
     if (value < lower) lower = value;
     if (value > upper) upper = value;
-  }
+  });
+  if (lower > upper) [lower, upper] = [0, 0];
   return { lower, upper: Math.max(upper, lower + 1) };
+}
+
+/** The places, in their order, whose values stand for no measurement at all. */
+function padding(found: Elements, values: Picture["values"], signed: boolean): number[] {
+  const edges = ["00280120", "00280121"].flatMap((tag) => {
+    const value = short(found, tag);
+    return value === undefined ? [] : [signed ? (value << 16) >> 16 : value];
+  });
+  const places: number[] = [];
+  if (!found.has("00280120")) return places;
+  const [least, most] = [Math.min(...edges), Math.max(...edges)];
+  values.forEach((value, place) => {
+    if (value >= least && value <= most) places.push(place);
+  });
+  return places;
 }
 
 /** The picture of a kept DICOM file, in its full depth. Throws where it is not such a file. */
@@ -127,6 +148,7 @@ export async function readDicom(file: ArrayBuffer): Promise<Picture> {
   let signed = short(found, "00280103") === 1;
   let values = stored(pixels, width * height * components, allocated, signed);
 
+  const empty = components === 1 ? padding(found, values, signed) : [];
   let slope = numbers(found, "00281053")[0] ?? 1;
   let intercept = numbers(found, "00281052")[0] ?? 0;
   const modality = table(found, "00283000", signed);
@@ -136,7 +158,10 @@ export async function readDicom(file: ArrayBuffer): Promise<Picture> {
     values = looked(values, one);
     [slope, intercept, signed] = [1, 0, false];
   }
-  const range = extent(values);
+  const range = extent(values, empty);
+  const inverted = text(found, "00280004") === "MONOCHROME1";
+  // Shown black, as the service shows it, and outside of no range.
+  for (const place of empty) values[place] = inverted ? range.upper : range.lower;
   const centre = numbers(found, "00281050")[0];
   const size = numbers(found, "00281051")[0];
   const told =
@@ -155,7 +180,7 @@ export async function readDicom(file: ArrayBuffer): Promise<Picture> {
     values,
     range,
     window: components === 3 ? { lower: 0, upper: 255 } : told,
-    inverted: text(found, "00280004") === "MONOCHROME1",
+    inverted,
     slope,
     intercept,
     spacing: rows && columns ? { x: columns, y: rows, detector: inPatient.length !== 2 } : null,

@@ -148,7 +148,8 @@ export class Hand {
       this.ended(marks.end(stage.toImage(at)));
     }
     if (moved) return;
-    if (dragging === "move") stage.change({ middle: stage.toImage(at) });
+    // Where all is seen, a press in place is a finger that rested, and moves nothing.
+    if (dragging === "move" && stage.look.zoom > 1) stage.change({ middle: stage.toImage(at) });
     if (dragging === "zoom") stage.zoom(STEP.zoom, at);
     this.room.follow(pane);
   }
