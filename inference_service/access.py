@@ -22,6 +22,8 @@ TABLE: AccessTable = {
     ("GET", "/api/v1/diseases/{disease}"): _OF_MODELS,
     ("GET", "/api/v1/diseases/{disease}/card"): _OF_MODELS,
     ("GET", "/api/v1/diseases/{disease}/demo-images/{name}"): _OF_MODELS,
+    ("GET", "/api/v1/diseases/{disease}/portable"): _OF_MODELS,
+    ("GET", "/api/v1/diseases/{disease}/portable/{version}/{name}"): _OF_MODELS,
     ("GET", "/api/v1/diseases/{disease}/versions"): _OF_MODELS,
     ("GET", "/api/v1/diseases/{disease}/versions/{version}/card"): _OF_MODELS,
     ("POST", "/api/v1/diseases/{disease}/versions/{version}/promotion"): _ENGINEERS,

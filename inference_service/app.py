@@ -25,6 +25,7 @@ from inference_service.routes import (
     examinations,
     health,
     patients,
+    portable,
     predictions,
     reviews,
     versions,
@@ -85,6 +86,7 @@ def create_app(
         predictions.router,
         reviews.router,
         patients.router,
+        portable.router,
         health.router,
     )
     for router in routers:

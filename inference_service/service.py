@@ -13,6 +13,7 @@ from diagnosis.audit import AuditLog, connect_audit
 from diagnosis.catalogue import catalogue, load_catalogue
 from diagnosis.errors import StoreUnavailable
 from diagnosis.image_store import FolderImageStore
+from diagnosis.keys import read_public_key
 from diagnosis.results import ResultStore, connect
 from diagnosis.telemetry import Metrics
 from inference_service.decoding import Decoders, Nursery
@@ -21,6 +22,7 @@ from inference_service.explaining import Explainer
 from inference_service.loading import loader
 from inference_service.models import Models
 from inference_service.pipeline import Pipeline
+from inference_service.portables import Portables
 from inference_service.references import PatientReferences
 from inference_service.settings import Settings
 from inference_service.thumbnails import Thumbnails
@@ -84,6 +86,10 @@ class Service:
         self.explainer = Explainer(self.models, self.registry, load, self.metrics, self.pipeline)
         self.thumbnails = Thumbnails(self.images, self.decoders)
         self.events = Events(self.results, settings.events_seconds)
+        key = settings.card_key_file
+        self.portables = Portables(
+            self.models, self.registry, None if key is None else read_public_key(key)
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -22,6 +22,10 @@ TABLE: AccessTable = {
     ("POST", "/sign-in/code"): OPEN,
     ("GET", "/welcome/{token}"): OPEN,
     ("POST", "/welcome/{token}"): OPEN,
+    # What a device keeps for work without a network is about nobody.
+    ("GET", "/offline"): OPEN,
+    ("GET", "/service-worker.js"): OPEN,
+    ("GET", "/manifest.webmanifest"): OPEN,
     # What is nobody's secret.
     ("GET", "/"): EVERYBODY,
     ("GET", "/about"): EVERYBODY,
@@ -50,6 +54,10 @@ TABLE: AccessTable = {
     ("GET", "/diseases/{disease}/compare"): _OF_MODELS,
     ("GET", "/demo/{disease}/{name}"): _OF_MODELS,
     ("GET", "/diseases/{disease}/readings"): _OF_MODELS,
+    ("GET", "/offline/state"): _READERS,
+    ("GET", "/offline/models/{disease}"): _READERS,
+    ("GET", "/offline/models/{disease}/{version}/{file}"): _READERS,
+    ("POST", "/offline/readings/{disease}"): _READERS,
     # Readings are of patients: clinicians see those of their unit, and nobody else sees any.
     ("POST", "/diseases/{disease}/readings"): _READERS,
     ("POST", "/examinations"): _READERS,

@@ -196,6 +196,15 @@ class ApiClient:
             Prediction, "POST", path, caller, files=_form(image), data=data, marks=marks
         )
 
+    async def portable(self, caller: Caller, disease: str) -> dict[str, Any]:
+        """The disease's live model as a device keeps it. Raises ModelUnavailable, NotPortable."""
+        return await self._object(f"/api/v1/diseases/{disease}/portable", caller)
+
+    async def portable_file(self, caller: Caller, disease: str, version: str, name: str) -> bytes:
+        """A file of that model. Raises UnknownVersion where another version is live by now."""
+        path = f"/api/v1/diseases/{disease}/portable/{version}/{name}"
+        return (await self._answer("GET", path, caller)).content
+
     async def suggestions(self, caller: Caller, image: bytes) -> SuggestionList:
         """What an image may be read for; nothing of it is kept. Raises ImageRefused."""
         path = "/api/v1/examinations/suggestions"

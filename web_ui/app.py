@@ -34,6 +34,7 @@ from web_ui import (
     examinations,
     exports,
     model_pages,
+    offline,
     operations,
     pages,
     people,
@@ -68,7 +69,10 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self._headers]
+                own = list(message.get("headers", ()))
+                # A page that needs more of the policy brings one of its own.
+                named = {name for name, _ in own}
+                message["headers"] = [*own, *(one for one in self._headers if one[0] not in named)]
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
@@ -134,6 +138,7 @@ def create_app(
         reviews.router,
         model_pages.router,
         examinations.router,
+        offline.router,
         account.router,
         people.router,
         audit_trail.router,

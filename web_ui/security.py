@@ -1,18 +1,27 @@
 """What a browser is told it may do with our pages."""
 
-_POLICY = (
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    # data: is Bootstrap's arrows and ticks; blob: is the preview of a chosen image.
-    "img-src 'self' data: blob:",
-    "font-src 'self'",
-    "connect-src 'self'",
-    "form-action 'self'",
-    "base-uri 'none'",
-    "frame-ancestors 'none'",
-)
-CONTENT_SECURITY_POLICY = "; ".join(_POLICY)
+
+def policy(script: str = "'self'") -> str:
+    """The content security policy of a page; `script` is for a page that needs more than ours."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {script}",
+            "style-src 'self'",
+            # data: is Bootstrap's arrows and ticks; blob: is the preview of a chosen image.
+            "img-src 'self' data: blob:",
+            "font-src 'self'",
+            "connect-src 'self'",
+            "manifest-src 'self'",
+            "worker-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+CONTENT_SECURITY_POLICY = policy()
 
 #: Sent with every answer of the pages; Nginx sends the same with the error pages it serves itself.
 HEADERS = {

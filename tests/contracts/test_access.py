@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -96,6 +97,10 @@ ELSEWISE: dict[tuple[str, str, str], tuple[int, ...]] = {
     ("web_ui", "GET", "/readings/{prediction}/dicom"): (404,),
     # A machine without Pango, or one that has too much to do.
     ("web_ui", "GET", "/readings/{prediction}/report.pdf"): (503,),
+    # By then another version is live, or the one that is cannot be written as ONNX.
+    ("inference_service", "GET", "/api/v1/diseases/{disease}/portable/{version}/{name}"): (422,),
+    ("web_ui", "GET", "/offline/models/{disease}"): (409,),
+    ("web_ui", "GET", "/offline/models/{disease}/{version}/{file}"): (409,),
 }
 
 
@@ -235,6 +240,13 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
+TAKE_IMAGES = (
+    "/examinations",
+    "/diseases/{disease}/readings",
+    "/offline/readings/{disease}",
+)
+
+
 class Pages:
     """The pages in front of fresh stand-ins for each call, so that none spoils another's."""
 
@@ -272,13 +284,14 @@ class Pages:
             "name": "pneumonia-1.png",
             "path": "manifest.json",
             "version": "2",
+            "file": "model.onnx",
             "prediction": self.renew(),
             "token": LINK_TOKEN,
             "user": "u_1",
             "key": "k_1",
         }
         body: dict[str, Any] = {}
-        if template in ("/examinations", "/diseases/{disease}/readings") and method == "POST":
+        if template in TAKE_IMAGES and method == "POST":
             body["files"] = {"image": ("x.png", BRIGHT, "image/png")}
         elif method == "POST":
             body["data"] = FORMS.get(template, {"nothing": ""})
@@ -289,7 +302,8 @@ class Pages:
             method,
             filled(template, values),
             params=query,
-            headers=as_session(asking, headers) | {"cookie": f"{COOKIE}={cookie}"},
+            headers=as_session(asking, headers)
+            | {"cookie": f"{COOKIE}={cookie}", "idempotency-key": str(uuid4())},
             **body,
         )
 

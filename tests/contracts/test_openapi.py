@@ -60,6 +60,8 @@ OPERATIONS = (
     "GET /api/v1/diseases/{disease}",
     "GET /api/v1/diseases/{disease}/card",
     "GET /api/v1/diseases/{disease}/demo-images/{name}",
+    "GET /api/v1/diseases/{disease}/portable",
+    "GET /api/v1/diseases/{disease}/portable/{version}/{name}",
     "POST /api/v1/diseases/{disease}/predictions",
     "GET /api/v1/diseases/{disease}/versions",
     "GET /api/v1/diseases/{disease}/versions/{version}/card",

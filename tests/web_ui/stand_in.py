@@ -34,6 +34,7 @@ from diagnosis.errors import (
     ModelUnavailable,
     NoSuchResource,
     NotAnImage,
+    NotPortable,
     ReadingUnderWay,
     SightlineError,
     StoreUnavailable,
@@ -252,6 +253,12 @@ def _app(stand_in: StandIn) -> FastAPI:
         if stand_in.disease(disease).model is None:
             raise ModelUnavailable
         return stand_in.cards.get(disease) or card(disease)
+
+    @app.get("/api/v1/diseases/{disease}/portable")
+    @app.get("/api/v1/diseases/{disease}/portable/{version}/{name}")
+    async def portable(disease: str) -> None:
+        stand_in.disease(disease)
+        raise NotPortable
 
     @app.post("/api/v1/examinations/suggestions")
     async def suggestions(image: Annotated[UploadFile, File()]) -> SuggestionList:

@@ -24,6 +24,8 @@ export default defineConfig({
         console: "src/console.ts",
         viewer: "src/viewer/main.ts",
         report: "src/report.scss",
+        offline: "src/offline/page.ts",
+        "service-worker": "src/offline/service-worker.ts",
       },
     },
   },
