@@ -156,3 +156,27 @@ def test_figures_near_one_are_drawn_on_a_scale_that_tells_them_apart() -> None:
     assert point.place(0.2) == 0
     assert (groups["Calibration"].floor, groups["Calibration"].ceiling) == (0.0, 0.2)
     assert groups["Figures"].ceiling == 1.0
+
+
+async def test_what_probabilities_were_worth_is_drawn_and_stands_in_figures(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    page = (await client.get(f"{MOLE}/card")).text
+    section = page.partition('id="calibration"')[2].partition("</section>")[0]
+    before, _, after = section.partition('<svg class="reliability"')
+    first = after.partition("</svg>")[0]
+    # The finding's curve stands first: four bins, each a dot with its interval.
+    assert "How often it was Melanoma" in text_of(before)
+    assert first.count("<circle") == first.count("reliability-interval") == 4
+    assert 'cx="10.0" cy="186.0"' in first
+    text = text_of(section).replace("\N{NO-BREAK SPACE}", " ")
+    assert "0.0 % to 10.0 % 64 7.0 % (0.0 to 10.0)" in text
+    assert section.count('<svg class="reliability"') == 7
+    # A card of before has no such record, and one that is not of this form is passed over.
+    for record in ({}, {"melanoma": [{"low": 0}]}, {"melanoma": "?"}, []):
+        old = card("mole")
+        old["evaluation"] = old["evaluation"] | {"reliability": record}
+        stand_in.cards["mole"] = old
+        answer = await client.get(f"{MOLE}/card")
+        assert answer.status_code == 200
+        assert "How often it was" not in answer.text
