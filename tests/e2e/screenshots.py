@@ -26,9 +26,8 @@ from tests.fixtures.stack import DISEASE, Stack
 
 FOLDER = PROJECT / "docs" / "screenshots"
 WIDE, TABLET, PHONE = (1440, 900), (1024, 768), (390, 844)
-SKIN = "skin_lesion"
-#: Colours of a picture: what the pages have, and the greys of an image.
-_COLOURS = 128
+#: Of WebP: small, and true to the colours of a heatmap.
+_QUALITY = 82
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def screens(demo: Demo) -> Iterator[Screen]:
 
     def heatmap(page: Page) -> None:
         page.keyboard.press("Space")
-        page.wait_for_timeout(2500)
+        page.locator("[data-heatmap-status]").get_by_text("shown").wait_for(state="attached")
+        page.wait_for_timeout(1500)
 
     def tour(page: Page) -> None:
         page.get_by_role("button", name="Take the tour").click()
@@ -119,6 +119,7 @@ def screens(demo: Demo) -> Iterator[Screen]:
     yield Screen("read-first", film, dark=True, read_first=True)
     yield Screen("minds-changed", "/opinions", TABLET)
     yield Screen("card", f"/diseases/{DISEASE}/card")
+    yield Screen("versions", f"/diseases/{DISEASE}/versions", TABLET)
     yield Screen("about", "/about", TABLET)
     yield Screen("account", "/account", TABLET)
     yield Screen("users", "/users", roles=(Role.ADMIN,))
@@ -128,7 +129,7 @@ def screens(demo: Demo) -> Iterator[Screen]:
 
 
 def photograph(browser: Browser, stack: Stack, screen: Screen, folder: Path) -> None:
-    """Take one picture and keep it in few colours."""
+    """Take one picture and keep it small."""
     width, height = screen.size
     context = browser.new_context(
         base_url=stack.url,
@@ -153,10 +154,9 @@ def photograph(browser: Browser, stack: Stack, screen: Screen, folder: Path) -> 
         screen.before(page)
         page.wait_for_timeout(500)
         taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        taken.save(folder / f"{screen.name}.webp", quality=_QUALITY, method=6)
         if screen.read_first:
             switch_read_first(page, on=False)
-        few = taken.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        few.save(folder / f"{screen.name}.png", optimize=True)
     finally:
         context.close()
 

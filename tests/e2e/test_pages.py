@@ -47,7 +47,7 @@ def test_from_the_start_page_to_the_worklist(
         100, abs=1
     )
     expect(page.locator("body")).to_contain_text(WARNING)
-    film_shown = page.locator("img[data-kept-image]")
+    film_shown = page.locator(".film-frame img[data-kept-image]")
     assert page.request.get(film_shown.get_attribute("src") or "").status == 200
 
     page.goto("/worklist")

@@ -61,6 +61,9 @@ def test_a_first_visit_leads_to_a_review_and_its_place_in_the_worklist(
     said = page.locator("#review")
     expect(said).to_contain_text("Disagreed")
     expect(said).to_contain_text("the base of the lung")
+    with page.expect_download(timeout=60_000) as report:
+        page.get_by_role("link", name="Report").click()
+    assert report.value.path().read_bytes().startswith(b"%PDF-")
 
     page.get_by_role("link", name="Worklist", exact=True).first.click()
     row = page.locator(f'[data-reading="{reading}"]')

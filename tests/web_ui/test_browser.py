@@ -445,7 +445,7 @@ def test_the_worklist_filters_in_place(chromium: Browser, site: Site) -> None:
     with opened(chromium, site, "/worklist") as page:
         page.get_by_label("Disease", exact=True).select_option("chest_xray_pneumonia")
         expect(page).to_have_url(re.compile("disease=chest_xray_pneumonia"))
-        page.get_by_label("Most probable class").select_option("normal")
+        page.get_by_label("Likeliest class").select_option("normal")
         expect(page).to_have_url(re.compile("class_id=normal"))
         answers = page.locator(".work-answer")
         expect(answers.first).to_contain_text("Likely negative")

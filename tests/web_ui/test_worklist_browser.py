@@ -83,7 +83,7 @@ def test_the_list_is_searched_while_typing_and_narrowed_in_place(
         expect(rows.nth(4)).to_be_visible()
         page.get_by_label("Disease").select_option("mole")
         expect(rows).to_have_count(2)
-        page.get_by_label("Most probable class").select_option("melanoma")
+        page.get_by_label("Likeliest class").select_option("melanoma")
         expect(page).to_have_url(re.compile(r"/worklist\?disease=mole&class_id=melanoma$"))
         page.get_by_label("Disease").select_option("")
         page.get_by_label("Order").select_option("urgent")
