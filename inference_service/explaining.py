@@ -11,7 +11,13 @@ import structlog
 
 from diagnosis.artifacts import Registry
 from diagnosis.contracts import Prediction
-from diagnosis.errors import NoHeatmap, SightlineError, TemporarilyUnavailable, VersionGone
+from diagnosis.errors import (
+    NoHeatmap,
+    RegistryUnavailable,
+    SightlineError,
+    TemporarilyUnavailable,
+    VersionGone,
+)
 from diagnosis.heatmap import evidence, paint
 from diagnosis.telemetry import Metrics
 from inference_service.loading import LiveModel, Loader
@@ -157,6 +163,7 @@ class Explainer:
 
         Raises:
             VersionGone: it is not there, is another one, or does not pass its checks.
+            RegistryUnavailable: nobody can tell at the moment.
         """
         reference = prediction.artifact
         key = (reference.version, reference.digest)
@@ -170,9 +177,11 @@ class Explainer:
                 found = self._load(disease, folder)
             except TemporarilyUnavailable:
                 raise
-            except (SightlineError, OSError) as error:
+            except (SightlineError, FileNotFoundError) as error:
                 cause = getattr(error, "cause", None) or type(error).__name__
                 raise VersionGone(cause=str(cause)) from error
+            except OSError as error:
+                raise RegistryUnavailable(cause=type(error).__name__) from error
             if found.card.files.keras.digest != reference.digest:
                 found.engine.close()
                 raise VersionGone(cause="the version of this number is another artifact")

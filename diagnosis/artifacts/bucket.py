@@ -20,7 +20,7 @@ from typing import Any
 from diagnosis.artifacts.artifact import CARD_NAME
 from diagnosis.artifacts.storage import DISEASE, STATE, VERSION, Change
 from diagnosis.durable import exclusive, put_folder, sweep
-from diagnosis.errors import RegistryError
+from diagnosis.errors import RegistryError, RegistryUnavailable
 
 _NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
 ADDRESS = re.compile(
@@ -101,7 +101,7 @@ class Bucket:
                 if not place.exists():
                     put_folder(home, version, files)
         except OSError as error:
-            raise RegistryError(
+            raise RegistryUnavailable(
                 "The cache of the registry's bucket cannot be written.",
                 remedy="Check that its folder is not read-only, and has space left.",
                 cause=f"{type(error).__name__}: {error.strerror}",
@@ -159,10 +159,24 @@ class Bucket:
             if after is None:
                 return
             only = {"IfMatch": before.etag} if before.etag else {"IfNoneMatch": "*"}
-            if self._write(f"{disease}/{STATE}", after, **only):
+            try:
+                written = self._write(f"{disease}/{STATE}", after, **only)
+            except RegistryError:
+                # It may have been written although no answer came.
+                if not self._holds(disease, after):
+                    raise
+                return
+            if written:
                 self._state(disease, fresh=True)
                 return
         raise RegistryError(f"The state of {disease} is being changed by others.")
+
+    def _holds(self, disease: str, content: bytes) -> bool:
+        """Whether this is the state by now; no, where nobody can tell."""
+        try:
+            return self._state(disease, fresh=True).content == content
+        except RegistryError:
+            return False
 
     def _state(self, disease: str, *, fresh: bool = False) -> _State:
         known = self._states.get(disease)
@@ -278,7 +292,7 @@ def _asking() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         code = _code(error) if isinstance(error, ClientError) else ""
-        raise RegistryError(
+        raise RegistryUnavailable(
             "The registry's bucket cannot be used.",
             remedy="Check its name, the permissions on it, and that it can be reached.",
             cause=f"{type(error).__name__} {code}".strip(),

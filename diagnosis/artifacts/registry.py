@@ -18,7 +18,13 @@ from diagnosis.artifacts.promotion import check_promotion
 from diagnosis.artifacts.state import RegistryState, changed, event, make_live
 from diagnosis.artifacts.storage import DISEASE, STATE, VERSION, Folder, Storage
 from diagnosis.artifacts.version import check_place, contents, names
-from diagnosis.errors import ArtifactRefused, NoEarlierVersion, RegistryError, SightlineError
+from diagnosis.errors import (
+    ArtifactRefused,
+    NoEarlierVersion,
+    RegistryError,
+    RegistryUnavailable,
+    SightlineError,
+)
 
 
 @dataclass(frozen=True)
@@ -267,6 +273,9 @@ class Registry:
             return None
         try:
             return self.card(state.disease, state.live)
+        except RegistryUnavailable:
+            # It may be there all the same, and then a promotion has to stand beside it.
+            raise
         except (ArtifactRefused, RegistryError):
             # No service answers with it: there is nothing that a promotion could worsen.
             return None
@@ -286,6 +295,10 @@ class Registry:
         def replaced(content: bytes | None) -> bytes | None:
             nonlocal after
             before = _parsed(disease, content)
+            # Asked again, because the storage took the write for one that was too late. Where what
+            # was to happen stands in the history, it was not: its answer was lost.
+            if after.history and after.history[-1] in before.history:
+                return None
             after = change(before)
             return None if after == before else _written(after)
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from diagnosis.artifacts.artifact import CARD_NAME
 from diagnosis.artifacts.version import names
 from diagnosis.durable import exclusive, put_folder, replace_file, sweep
-from diagnosis.errors import RegistryError
+from diagnosis.errors import RegistryUnavailable
 
 STATE = "registry.json"
 DISEASE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -84,6 +84,9 @@ class Folder:
 
     def folder(self, disease: str, version: str) -> Path | None:
         """As `Storage.folder`: the version itself."""
+        if not self._root.is_dir():
+            # Not mounted, perhaps: then nothing can be said of any version.
+            raise RegistryUnavailable("The registry's folder is not there.")
         return self._root / disease / version if version in self.versions(disease) else None
 
     def put(self, disease: str, version: str, files: Mapping[str, bytes]) -> bool:
@@ -101,7 +104,7 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise RegistryError(
+            raise RegistryUnavailable(
                 f"The registry's state of {disease} cannot be read.", cause=type(error).__name__
             ) from error
 
@@ -130,7 +133,7 @@ class Folder:
                 sweep(folder)
                 yield folder
         except OSError as error:
-            raise RegistryError(
+            raise RegistryUnavailable(
                 "The registry's folder cannot be written.",
                 remedy="Check that the folder exists, is not read-only, and has space left.",
                 cause=f"{type(error).__name__}: {error.strerror}",

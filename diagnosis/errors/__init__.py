@@ -38,6 +38,7 @@ SightlineError
 │   ├── StoreUnavailable              store-unavailable
 │   ├── AuditUnavailable              audit-unavailable (cannot be written down, so not done)
 │   ├── ServiceUnavailable            service-unavailable
+│   ├── RegistryUnavailable           registry-unavailable (a RegistryError, too)
 │   └── Overloaded                    overloaded
 ├── ArtifactRefused                   must not reach Keras; for engineers, not for a page
 │   ├── DigestMismatch                digest-mismatch
@@ -69,6 +70,7 @@ from diagnosis.errors.artifacts import (
     NotPortable,
     PromotionRefused,
     RegistryError,
+    RegistryUnavailable,
     SignatureRefused,
     WeightsRefused,
 )
@@ -159,6 +161,7 @@ __all__ = [
     "ReadingUnderWay",
     "ReauthenticationNeeded",
     "RegistryError",
+    "RegistryUnavailable",
     "ServiceUnavailable",
     "SightlineError",
     "SignatureRefused",

@@ -1,6 +1,7 @@
 """Why an artifact, a key or a change of the registry is refused: for engineers."""
 
 from diagnosis.errors.base import SightlineError
+from diagnosis.errors.services import TemporarilyUnavailable
 
 
 class ArtifactRefused(SightlineError):
@@ -79,6 +80,15 @@ class RegistryError(SightlineError):
     code = "registry-error"
     title = "The registry cannot do this"
     default_remedy = "`trainer list` shows what the registry holds."
+
+
+class RegistryUnavailable(TemporarilyUnavailable, RegistryError):
+    """The folder or the bucket of the registry cannot be reached: nobody knows what it holds."""
+
+    code = "registry-unavailable"
+    title = "The models cannot be looked up at the moment"
+    default_detail = "The registry of models does not answer."
+    default_remedy = "Nothing was changed; try again in a few seconds."
 
 
 class KeyRefused(SightlineError):

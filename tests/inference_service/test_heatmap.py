@@ -1,6 +1,7 @@
 """The heatmap of a reading: by the model that read it, only where the card allows it."""
 
 import asyncio
+import errno
 import io
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 from diagnosis.artifacts import Card, Registry, open_artifact
 from diagnosis.contracts import Prediction
-from diagnosis.errors import Overloaded
+from diagnosis.errors import Overloaded, RegistryUnavailable
 from inference_service.explaining import MOST_EARLIER, chosen_class
 from inference_service.pipeline import MOST_ASIDE
 from tests.fixtures.artifacts import change_card, variant
@@ -134,6 +135,28 @@ async def test_an_earlier_version_explains_its_own_readings(start: Start, tmp_pa
     assert len(live.service.explainer._earlier) == 1
     await heatmap(live, by_two)
     assert len(live.service.explainer._earlier) == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [RegistryUnavailable(), OSError(errno.EIO, "input/output error")], ids=repr
+)
+async def test_a_registry_that_does_not_answer_is_not_a_version_that_is_gone(
+    live: Live, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    made = Prediction.model_validate((await live.read(BRIGHT)).json())
+    artifact = made.artifact.model_copy(update={"digest": f"sha256:{'0' * 64}"})
+    other = make_prediction().model_copy(
+        update={"artifact": artifact, "image": made.image, "heatmap_classes": ("pneumonia",)}
+    )
+    await live.service.results.add(other)
+
+    def away(disease: str, version: str) -> Path:
+        raise failure
+
+    monkeypatch.setattr(live.service.registry, "folder", away)
+    answer = await heatmap(live, {"id": str(other.id)})
+    assert (answer.status_code, answer.json()["code"]) == (503, "registry-unavailable")
+    assert answer.headers["retry-after"]
 
 
 async def test_a_version_that_is_gone_says_so(live: Live) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from diagnosis.artifacts import Registry, open_artifact, storage_at
 from diagnosis.artifacts import bucket as module
-from diagnosis.errors import DigestMismatch, RegistryError
+from diagnosis.errors import DigestMismatch, RegistryError, RegistryUnavailable
 from tests.fixtures.artifacts import variant
 
 CHEST = "chest_xray_pneumonia"
@@ -210,6 +211,59 @@ def test_what_is_not_an_artifact_is_not_fetched(
     assert {path.name for path in tmp_path.rglob("*")} & {"outside", "c"} == set()
 
 
+@pytest.mark.parametrize("how", ["late", "late, and another came after", "never"])
+def test_a_change_whose_answer_was_lost_is_made_once(
+    one: Registry,
+    bucket: str,
+    tiny_artifact: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    """boto3 sends a write again whose answer it missed, and is told that it comes too late: by
+    the first one. A rollback that was then done once more would go back two versions."""
+    for version in ("1", "2", "3"):
+        one.publish(variant(tiny_artifact, tmp_path / version, version=version))
+        one.promote(CHEST, version)
+    other = registry(bucket, tmp_path / "other")
+    storage: Any = one._storage
+    put, lost = storage._client.put_object, []
+
+    def loses_one_answer(**asked: Any) -> Any:
+        answer = put(**asked)
+        if lost:
+            return answer
+        lost.append(asked["Key"])
+        if how == "never":
+            raise ReadTimeoutError(endpoint_url="http://bucket")
+        if how != "late":
+            other.shadow(CHEST, "1")
+        raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
+
+    monkeypatch.setattr(storage._client, "put_object", loses_one_answer)
+    assert one.rollback(CHEST) == "2"
+    assert lost == [f"models/{CHEST}/registry.json"]
+    state = registry(bucket, tmp_path / "third").state(CHEST)
+    assert state.live == "2"
+    assert [event.action for event in state.history].count("rollback") == 1
+    assert state.shadow == (None if "another" not in how else "1")
+
+
+def test_a_write_that_failed_is_said(
+    one: Registry, tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.publish(tiny_artifact)
+    storage: Any = one._storage
+
+    def fails(**_: Any) -> Any:
+        raise ReadTimeoutError(endpoint_url="http://bucket")
+
+    monkeypatch.setattr(storage._client, "put_object", fails)
+    with pytest.raises(RegistryUnavailable, match="cannot be used"):
+        one.promote(CHEST, "1")
+    assert one.state(CHEST).live is None
+
+
 def test_a_bucket_that_does_not_answer_is_said_in_a_sentence(
     one: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_artifact: Path
 ) -> None:
@@ -219,8 +273,9 @@ def test_a_bucket_that_does_not_answer_is_said_in_a_sentence(
         lambda: missing.versions(CHEST),
         lambda: missing.publish(tiny_artifact),
     ):
-        with pytest.raises(RegistryError, match="cannot be used") as error:
+        with pytest.raises(RegistryUnavailable, match="cannot be used") as error:
             ask()
+        assert error.value.status == 503
         assert "NoSuchBucket" in str(error.value.cause)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(RegistryError, match="cannot be used"):

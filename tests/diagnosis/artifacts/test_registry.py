@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from diagnosis import durable
-from diagnosis.artifacts import Registry, open_artifact, storage_at
-from diagnosis.errors import ArtifactRefused, DigestMismatch, RegistryError
+from diagnosis.artifacts import Card, Registry, open_artifact, storage_at
+from diagnosis.errors import ArtifactRefused, DigestMismatch, RegistryError, RegistryUnavailable
 from tests.fixtures.artifacts import variant
 
 CHEST = "chest_xray_pneumonia"
@@ -352,3 +352,27 @@ def test_reading_needs_no_lock_and_no_permission_to_write(in_folder: Registry) -
     (folder / ".lock").unlink()
     assert in_folder.live_folder(CHEST) == folder / "1"
     assert not (folder / ".lock").exists()
+
+
+def test_a_promotion_is_not_made_past_a_live_version_that_cannot_be_looked_at(
+    tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage is no reason to leave out the comparison with what is live."""
+    registry = Registry(tmp_path / "registry")
+    for version in ("1", "2"):
+        registry.publish(variant(tiny_artifact, tmp_path / version, version=version))
+    registry.promote(CHEST, "1")
+
+    def away(disease: str, version: str) -> Card:
+        raise RegistryUnavailable
+
+    monkeypatch.setattr(registry, "card", away)
+    with pytest.raises(RegistryUnavailable):
+        registry.promote(CHEST, "2")
+    assert registry.state(CHEST).live == "1"
+
+
+def test_of_a_folder_that_is_not_there_nothing_is_said(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "not-mounted")
+    with pytest.raises(RegistryUnavailable):
+        registry.folder(CHEST, "1")
