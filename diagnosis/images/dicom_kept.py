@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import DSfloat
 
-from diagnosis.images.checked import Pixels
+from diagnosis.images.checked import BurnedIn, Pixels
 from diagnosis.images.dicom_display import first_number, first_table
 
 #: PS3.16, CID 7050: what is said of the file in (0012,0064).
@@ -49,6 +49,7 @@ def keepable(
     *,
     modality: str | None,
     identity: str,
+    burned_in: BurnedIn | None = "possible",
 ) -> bytes:
     """The bytes of a DICOM file with the same picture and nothing about anybody.
 
@@ -59,6 +60,8 @@ def keepable(
         modality: one of the codes of images, or None.
         identity: digest of the picture; the new UIDs follow from it, so they are the same
             whenever the same picture comes, and tell nothing else.
+        burned_in: whether text may stand in the pixels. Then the file does not claim that the
+            patient's identity was removed, which in DICOM is said of pixels and attributes alike.
     """
     kept = Dataset()
     for keyword in _EMPTY:
@@ -69,10 +72,10 @@ def keepable(
     kept.SeriesInstanceUID = _uid("series", identity)
     kept.Modality = modality or "OT"
     kept.ConversionType = "WSD"
-    _say_how(kept)
-    burned_in = str(dataset.get("BurnedInAnnotation"))
-    if burned_in in {"YES", "NO"}:
-        kept.BurnedInAnnotation = burned_in
+    _say_how(kept, removed=burned_in is None)
+    said = str(dataset.get("BurnedInAnnotation"))
+    if said in {"YES", "NO"}:
+        kept.BurnedInAnnotation = said
     if stored is None:
         _put_pixels(kept, np.asarray(pixels), "RGB", 8)
     else:
@@ -89,8 +92,8 @@ def keepable(
     return target.getvalue()
 
 
-def _say_how(kept: Dataset) -> None:
-    kept.PatientIdentityRemoved = "YES"
+def _say_how(kept: Dataset, *, removed: bool) -> None:
+    kept.PatientIdentityRemoved = "YES" if removed else "NO"
     kept.DeidentificationMethod = METHOD[2]
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = METHOD

@@ -93,6 +93,7 @@ def _read_dicom(data: bytes, keep: bool) -> CheckedImage:
         dicom.dataset,
         modality=dicom.modality,
         identity=image.digest,
+        burned_in=dicom.burned_in,
     )
     return replace(image, dicom=kept)
 

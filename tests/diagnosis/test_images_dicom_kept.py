@@ -238,5 +238,7 @@ def test_text_in_the_pixels_is_suspected_where_the_file_leaves_it_open(
 ) -> None:
     image, found = kept(dicom(words(), **changes))
     assert image.burned_in == expected
+    # DICOM says of identity that it was removed only where it is gone from the pixels, too.
+    assert found.PatientIdentityRemoved == ("YES" if image.burned_in is None else "NO")
     said = changes.get("BurnedInAnnotation")
     assert found.get("BurnedInAnnotation") == (said if said in {"YES", "NO"} else None)
