@@ -17,6 +17,7 @@ from diagnosis.contracts import (
     ImageReference,
     Interval,
     Notice,
+    ObservedShare,
     OperatingPointName,
     OperatingPointReading,
     Prediction,
@@ -137,12 +138,25 @@ def _answers(
         "conformal_set": kept if whole else (),
         "conformal_coverage": card.conformal.coverage if whole else None,
         "band": judgement.band(kept, card.finding),
+        "observed": observed(card, answers),
         "operating_point": None
         if point is None
         else _read_points(card, (point,), names, by_class)[0],
         "operating_points": _read_points(card, card.operating_points, names, by_class),
         "heatmap_classes": card.heatmap_classes if model.engine.explains else (),
     }
+
+
+def observed(card: Card, answers: tuple[ClassProbability, ...]) -> ObservedShare | None:
+    """How often validation images with about this probability had the finding, or, where there is
+    none, the most probable class."""
+    about = max(answers, key=lambda one: (one.id == card.finding, one.probability))
+    found = card.evaluation.observed(about.id, about.probability)
+    if found is None:
+        return None
+    return ObservedShare(
+        class_id=about.id, low=found.low, high=found.high, images=found.images, share=found.share
+    )
 
 
 def most_probable(

@@ -11,6 +11,7 @@ from trainer.commands import (
     gating,
     importing,
     registry,
+    reviewing,
     searching,
     shipping,
     training,
@@ -36,6 +37,7 @@ app.command()(data.relabel)
 app.command()(training.train)
 app.command()(training.make_everyday_object)
 app.command(name="train-all")(shipping.train_all)
+app.command(name="add-reliability")(shipping.add_reliability)
 app.command()(searching.search)
 app.command()(searching.pretrain)
 app.command(name="import-h5")(importing.import_h5)
@@ -50,6 +52,7 @@ app.command()(registry.retire)
 app.command(name="list")(registry.list_versions)
 app.command()(registry.diff)
 app.command()(exporting.export)
+app.command(name="export-reviews")(reviewing.export_reviews)
 
 if __name__ == "__main__":
     app()

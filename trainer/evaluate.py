@@ -178,25 +178,38 @@ def evaluate(
         root, disease, manifest=manifest, workers=settings.workers, cache=settings.cache_dir
     )
     chosen = _choose_split(whole, split)
+    data, scores, engine = score(artifact, whole.of(chosen), settings, threshold, progress)
+    named = operating_point if card.finding is not None else None
+    gate = artifact.open_gate(disease)
+    refused = None if gate is None else refusals(gate, card, data.examples, settings.workers)
+    return Evaluation(card, data, scores, chosen, engine, named, refused)
+
+
+def score(
+    artifact: VerifiedArtifact,
+    data: DataSet,
+    settings: Settings,
+    threshold: float | None,
+    progress: Progress | None = None,
+) -> tuple[DataSet, Scores, str]:
+    """The readable images of some data, what an artifact answers for them, and its engine."""
+    card, class_ids = artifact.card, data.disease.class_ids
     store = PixelStore(settings.cache_dir, card.preprocessing, workers=settings.workers)
-    data = store.prepare(whole.of(chosen), progress)
+    data = store.prepare(data, progress)
     network, engine = open_network(artifact)
     outputs = run_in_blocks(
         network, lambda start, end: store.inputs(data.examples[start:end]), len(data.examples)
     )
     scores = Scores(
-        class_ids=disease.class_ids,
-        labels=np.array([disease.class_ids.index(one.class_id) for one in data.examples], np.int64),
+        class_ids=class_ids,
+        labels=np.array([class_ids.index(one.class_id) for one in data.examples], np.int64),
         probabilities=probabilities(outputs, card),
         uncalibrated=softmax(as_logits(outputs, card)),
         groups=group_numbers(data),
         finding=card.finding,
         threshold=threshold,
     )
-    named = operating_point if card.finding is not None else None
-    gate = artifact.open_gate(disease)
-    refused = None if gate is None else refusals(gate, card, data.examples, settings.workers)
-    return Evaluation(card, data, scores, chosen, engine, named, refused)
+    return data, scores, engine
 
 
 def refusals(

@@ -92,6 +92,7 @@ class Measures:
             classes={name: _intervals(one) for name, one in self.classes.items()},
             operating_points={name: _intervals(one) for name, one in self.points.items()},
             conformal_coverage=_intervals(self.coverage.by_class),
+            reliability=metrics.reliability(self.scores),
             subgroups=tuple(
                 SubgroupRecord(
                     column=one.column,

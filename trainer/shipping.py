@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -111,27 +111,29 @@ def make(
     run = out / one.name
     if not run.exists():
         start = _start(one, place, manifest, out, settings, watch, laptop=laptop)
-        request = Request(
-            disease=one.disease,
-            data=place,
-            recipe=one.recipe,
-            out=run,
-            manifest=manifest,
-            about=FACTS / one.about,
-            allow_leakage=one.allow_leakage,
-            leave_copies_out=one.allow_leakage is None,
-            leave_families_out=one.leave_families_out,
-            laptop=laptop,
-            overrides=one.settings,
-            start=start,
-            others=(data,),
-        )
-        train(request, settings, watch)
+        asked = request_of(one, data, run, manifest)
+        train(replace(asked, laptop=laptop, start=start, others=(data,)), settings, watch)
     registry = home(one, out)
     versions = registry.versions(one.disease)
     if not versions:
         return publish(run, registry, settings, watch.log, half=True).card
     return registry.card(one.disease, versions[-1])
+
+
+def request_of(one: Shipped, data: Path, run: Path, manifest: Path | None) -> Request:
+    """What `trainer train` is asked for to make one of them, without its start and its gate."""
+    return Request(
+        disease=one.disease,
+        data=data / one.data,
+        recipe=one.recipe,
+        out=run,
+        manifest=manifest,
+        about=FACTS / one.about,
+        allow_leakage=one.allow_leakage,
+        leave_copies_out=one.allow_leakage is None,
+        leave_families_out=one.leave_families_out,
+        overrides=one.settings,
+    )
 
 
 def home(one: Shipped, out: Path) -> Registry:

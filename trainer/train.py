@@ -93,6 +93,28 @@ def prepare(request: Request, settings: Settings, watch: Watch | None = None) ->
     return Run(request, settings, watch, recipe, about, families, data, store, data_record)
 
 
+def divided(request: Request, settings: Settings, watch: Watch | None = None) -> DataSet:
+    """The data of a request in the splits that training gives it; nothing is fitted.
+
+    Raises:
+        TrainerRefused: the data or the recipe cannot be used.
+        UnknownDisease: the catalogue has none of this name.
+    """
+    watch = watch or Watch()
+    disease = disease_of(request.disease)
+    recipe = _recipe(request, disease)
+    data = read_dataset(
+        request.data,
+        disease,
+        manifest=request.manifest,
+        workers=settings.workers,
+        cache=settings.cache_dir,
+    )
+    about = read_about(request.data, request.about)
+    data, _, split = _without_leakage(request, settings, watch, data, about)
+    return _at_most(split(data), recipe.most_images_per_class)
+
+
 def _without_leakage(
     request: Request, settings: Settings, watch: Watch, data: DataSet, about: About
 ) -> tuple[DataSet, About, Callable[[DataSet], DataSet]]:

@@ -129,6 +129,17 @@ class SubgroupRecord(Record):
     """Empty where there are too few images for a figure to say anything."""
 
 
+class ReliabilityBin(Record):
+    """Images to which the model gave about the same probability of a class, and what they had."""
+
+    low: Probability
+    high: Probability
+    """Probabilities above `low` and up to `high`; the first bin begins at 0, the last ends at 1."""
+    images: Annotated[int, Field(gt=0)]
+    share: Interval
+    """Which part of them had the class; Wilson's interval, which counts groups."""
+
+
 class Evaluation(Record):
     """The measured figures, each with its interval, and two trivial baselines beside them."""
 
@@ -152,6 +163,24 @@ class Evaluation(Record):
     conformal_coverage: dict[Slug, Interval] = Field(default_factory=dict)
     """Of each class, the share of its images whose conformal set holds it."""
     subgroups: tuple[SubgroupRecord, ...] = ()
+    reliability: dict[Slug, tuple[ReliabilityBin, ...]] = Field(default_factory=dict)
+    """Of each class, bins of about as many images by their calibrated probability, in order and
+    without a gap; empty where they were not measured."""
+
+    @model_validator(mode="after")
+    def _bins_follow_each_other(self) -> Self:
+        for name, bins in self.reliability.items():
+            edges = [0.0, *(one.high for one in bins)]
+            if [one.low for one in bins] != edges[:-1] or edges[-1] != 1.0:
+                raise ValueError(f"the bins of {name} do not follow each other from 0 to 1")
+            if any(one.low >= one.high for one in bins):
+                raise ValueError(f"a bin of {name} is empty")
+        return self
+
+    def observed(self, class_id: str, probability: float) -> ReliabilityBin | None:
+        """The bin of a class that a probability lies in; None where none were measured."""
+        bins = self.reliability.get(class_id, ())
+        return next((one for one in bins if probability <= one.high), None)
 
     @model_validator(mode="after")
     def _figures_come_from_images(self) -> Self:

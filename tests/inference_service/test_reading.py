@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from diagnosis.artifacts import Card
-from diagnosis.artifacts.card import CardClass, Conformal
+from diagnosis.artifacts.card import CardClass, Conformal, ReliabilityBin
 from diagnosis.catalogue import DICOM_MODALITIES, Modality, catalogue
-from diagnosis.contracts import Prediction
+from diagnosis.contracts import ClassProbability, Interval, Prediction
 from diagnosis.images import CheckedImage
 from diagnosis.preprocess import Greyscale, Preprocessing, Resize
 from inference_service.loading import LiveModel
 from inference_service.problems import FieldRefused
-from inference_service.reading import choose_point, compose, notices, seen_side
+from inference_service.reading import choose_point, compose, notices, observed, seen_side
 from tests.diagnosis.test_judgement import card as plain_card
 
 DISEASE = catalogue()["chest_xray_pneumonia"]
@@ -163,3 +163,24 @@ def test_a_set_that_is_stored_whole_keeps_its_coverage_and_the_finding_is_always
     assert {*reading.conformal_set} <= {one.id for one in reading.probabilities}
     assert len(reading.probabilities) == 10
     assert reading.probabilities[0].id == "class_0"
+
+
+def test_what_became_of_validation_images_stands_beside_the_probability() -> None:
+    share = Interval(value=0.9, low=0.8, high=0.95)
+    bins = tuple(
+        ReliabilityBin(low=low, high=high, images=40, share=share)
+        for low, high in ((0.0, 0.3), (0.3, 1.0))
+    )
+    found = plain_card()
+    measured = found.evaluation.model_copy(update={"reliability": {"pneumonia": bins}})
+    answers = tuple(
+        ClassProbability(id=name, name=name, probability=value)
+        for name, value in (("normal", 0.7), ("pneumonia", 0.3))
+    )
+    # Of the finding, also where another class is more probable; 0.3 is still in the first bin.
+    told = {"evaluation": measured, "finding": "pneumonia"}
+    said = observed(found.model_copy(update=told), answers)
+    assert said is not None
+    assert (said.class_id, said.low, said.high, said.images) == ("pneumonia", 0.0, 0.3, 40)
+    assert said.share == share
+    assert observed(found, answers) is None

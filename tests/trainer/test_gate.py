@@ -18,8 +18,8 @@ from trainer.cli import app
 from trainer.gate import Pictures, fit_gate, make_gate, measure_gate
 from trainer.gate.acquisitions import ACQUISITIONS, acquired
 from trainer.gate.images import OtherKind, other_kinds, photographs
-from trainer.gate.measuring import share
 from trainer.gate.synthetic import MADE, SPOILT, spoils_of
+from trainer.metrics.shares import share
 from trainer.refusals import ArtifactMissing, DataRefused
 from trainer.settings import Settings
 

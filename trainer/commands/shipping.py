@@ -16,6 +16,45 @@ if TYPE_CHECKING:
 
 
 @refusing
+def add_reliability(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of all data sets."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="DISEASE; may be repeated."),
+    ] = None,
+) -> None:
+    """Write into the shipped cards how often a class was there at which probability."""
+    from trainer.progress import Bars
+    from trainer.reliability import add_reliability as add
+    from trainer.run import Watch
+    from trainer.shipping import shipped
+
+    settings = read_settings()
+    folder = data or settings.data
+    if folder is None or not folder.is_dir():
+        raise TrainerRefused("Name the folder of all data sets with --data, or set SIGHTLINE_DATA.")
+    table = Table("disease", "images", "AUC of the card", "AUC now", "card")
+    bars = Bars(told)
+    with bars.shown():
+        for one in shipped(tuple(only or ())):
+            if one.bundled:
+                continue
+            found = add(one, folder, settings, Watch(log=bars.log, files=bars.files))
+            table.add_row(
+                found.disease,
+                str(found.images),
+                number(found.card_auc),
+                number(found.measured_auc),
+                "written" if found.written else "left as it was: the AUC is another one",
+            )
+    shown.print(table)
+    shown.print(WARNING, highlight=False)
+
+
+@refusing
 def train_all(
     data: Annotated[
         Path | None,

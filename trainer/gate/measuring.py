@@ -2,18 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
-import numpy as np
-from numpy.typing import NDArray
-
-from diagnosis.contracts import Interval
 from diagnosis.gate import SIZE, GateCheck
 from trainer.gate.fitting import Fit, fit
 from trainer.gate.vectors import Floats, Log, Vectors
-
-#: Of a normal distribution, for 95 %.
-_Z = 1.959964
+from trainer.metrics.shares import share
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,21 +18,6 @@ class Sets:
     """Kinds of which other images were fitted."""
     unseen: Mapping[str, Vectors]
     """Kinds of which no image was fitted."""
-
-
-def share(refused: NDArray[np.bool_], groups: Sequence[str]) -> Interval:
-    """Share of images, with a Wilson interval that counts groups.
-
-    Images of one patient or one photograph are taken for one observation, which makes the
-    interval wider than one that counts images, and right where they are all alike (Wilson 1927).
-    """
-    value, count = float(refused.mean()), len(set(groups))
-    middle = (value + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-    half = _Z / (1 + _Z**2 / count) * sqrt(value * (1 - value) / count + _Z**2 / (4 * count**2))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return Interval(
-        value=round(value, 4), low=round(min(low, value), 4), high=round(max(high, value), 4)
-    )
 
 
 def check(

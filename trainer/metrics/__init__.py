@@ -16,6 +16,7 @@ from trainer.metrics.rates import (
     majority_class,
     per_class,
 )
+from trainer.metrics.reliability import reliability
 from trainer.metrics.scores import Floats, Scores, confusion
 from trainer.metrics.subgroups import Subgroup, Subgroups, subgroups
 
@@ -41,6 +42,7 @@ __all__ = [
     "majority_baseline",
     "majority_class",
     "per_class",
+    "reliability",
     "subgroups",
     "threshold_at",
 ]
