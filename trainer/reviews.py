@@ -51,6 +51,7 @@ class Row:
     in_conflict: bool
     """Whether clinicians hold different classes."""
     made: str
+    """Its reading's id, which sorts by time."""
 
     @property
     def disagrees(self) -> bool:
@@ -91,7 +92,7 @@ def export_reviews(
     for state in STATES:
         for reading in _reviewed(fetch, state):
             key = reading.disease, reading.image.digest
-            if reading.image.demo or (key in rows and rows[key].made >= str(reading.created_at)):
+            if reading.image.demo or (key in rows and rows[key].made >= reading.id.hex):
                 continue
             image = fetch(f"/api/v1/predictions/{reading.id}/image", {})
             if image is None:
@@ -162,7 +163,7 @@ def _row(reading: ListedPrediction, said: tuple[Review, ...]) -> Row:
         answer_class=(reviews[-1].answer_class or "") if reviews else "",
         first_opinion=opinions[-1] if opinions else "",
         in_conflict=len(held) > 1,
-        made=str(reading.created_at),
+        made=reading.id.hex,
     )
 
 

@@ -57,7 +57,8 @@ async def page(client: Redis, unit: str, asked: Wanted) -> Page:
         place, upper = begins
         base, others = await _sources(client, unit, asked, part)
         several = bool(others or asked.words or asked.review == "open")
-        count = _IDS_AT_ONCE if several else asked.limit + 1
+        # Few at first, because most filters let most readings through.
+        count = min(_IDS_AT_ONCE, (3 if several else 1) * (asked.limit + 1))
         while True:
             ids = await _ids(client, base, upper, count)
             kept = await _in_all(client, unit, others, asked, ids)
@@ -82,6 +83,7 @@ async def page(client: Redis, unit: str, asked: Wanted) -> Page:
             allowance.ids -= len(ids)
             if several and allowance.used_up:
                 return _part(found), asked.cursor(place, upper)
+            count = min(_IDS_AT_ONCE, 4 * count) if several else count
     return _part(found), None
 
 
