@@ -246,7 +246,7 @@ def test_a_reading_without_scripts(chromium: Browser, site: Site) -> None:
         )
         page.get_by_role("button", name="Read this image").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Likely positive: Pneumonia")
-        page.get_by_role("link", name="Worklist").click()
+        page.get_by_role("link", name="Worklist").first.click()
         newest = page.get_by_role("list").get_by_role("link").first
         expect(newest).to_contain_text("Likely positive: Pneumonia")
         page.get_by_label("Disease", exact=True).select_option("skin_lesion")
