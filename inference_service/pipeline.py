@@ -279,19 +279,23 @@ class Pipeline:
         return PatientDeleted(readings=readings, images=images)
 
     async def _delete(self, unit: str, prediction_id: UUID, written: Written) -> int | None:
-        """Delete a reading; how many images went with it, None where there was no reading."""
+        """Delete a reading; how many images went with it, None where there was no reading.
+
+        The files first: cut off in between, this leaves a reading without its image, which can be
+        deleted again, and never a patient's image that no reading leads to any more.
+        """
         found = await self._results.get(unit, prediction_id)
         if found is None:
             return None
         async with written(prediction_id), self._lock(kept_as(unit, found.image.digest)):
-            if await self._results.delete(unit, prediction_id) is None:
-                return None
             gone = 0
             for digest in found.image.kept:
-                if not await self._results.keeps_image(unit, digest):
+                if not await self._results.release_image(unit, digest, prediction_id):
                     name = kept_as(unit, digest)
                     was_there = await asyncio.to_thread(self._images.delete, name)
                     gone += was_there and digest == found.image.digest
+            if await self._results.delete(unit, prediction_id) is None:
+                return None
             return gone
 
     def _work(self, ask: "_Ask", waited: float) -> "tuple[Prediction, Files]":

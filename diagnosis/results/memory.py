@@ -129,6 +129,10 @@ class MemoryResults:
     async def keeps_image(self, unit: str, digest: str) -> bool:
         return any(digest in one.image.kept for one in self._of(unit))
 
+    async def release_image(self, unit: str, digest: str, prediction_id: UUID) -> bool:
+        others = (one for one in self._of(unit) if one.id != prediction_id)
+        return any(digest in one.image.kept for one in others)
+
     async def of_patient(self, unit: str, patient_reference: str) -> tuple[UUID, ...]:
         found = [one.id for one in self._of(unit) if one.patient_reference == patient_reference]
         return tuple(sorted(found, key=lambda key: key.hex, reverse=True))

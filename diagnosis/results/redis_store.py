@@ -144,6 +144,14 @@ class RedisResults:
         async with answers():
             return bool(await self._client.exists(keys.image(unit, digest)))
 
+    async def release_image(self, unit: str, digest: str, prediction_id: UUID) -> bool:
+        name = keys.image(unit, digest)
+        async with answers(), self._client.pipeline(transaction=True) as transaction:
+            transaction.srem(name, prediction_id.hex)
+            transaction.exists(name)
+            _, kept = await transaction.execute()
+        return bool(kept)
+
     async def of_patient(self, unit: str, patient_reference: str) -> tuple[UUID, ...]:
         found: list[UUID] = []
         upper = "+"

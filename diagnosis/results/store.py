@@ -246,6 +246,10 @@ class ResultStore(Protocol):
     async def keeps_image(self, unit: str, digest: str) -> bool:
         """Whether a reading of the unit still keeps the image, or DICOM file, of this digest."""
 
+    async def release_image(self, unit: str, digest: str, prediction_id: UUID) -> bool:
+        """From now on this reading, which is about to be deleted, keeps the file no more; whether
+        another of the unit still does. Asked again, it answers the same."""
+
     async def of_patient(self, unit: str, patient_reference: str) -> tuple[UUID, ...]:
         """The ids of a unit's readings with this hashed reference, newest first.
 

@@ -9,6 +9,7 @@ import pytest
 from diagnosis import WARNING
 from diagnosis.artifacts import Card
 from diagnosis.contracts import DiseaseList, DiseaseView, Prediction, PredictionPage
+from diagnosis.errors import StoreUnavailable
 from diagnosis.images import read_image
 from tests.fixtures.live_service import DISEASE, Live, Start
 from tests.inference_service.pictures import BRIGHT, DARK
@@ -188,6 +189,25 @@ async def test_a_query_out_of_range_is_refused_by_name(live: Live, params: dict[
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["errors"][0]["field"] == next(iter(params))
+
+
+async def test_no_image_is_left_where_a_deletion_was_cut_off(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could ever delete an image again that no reading leads to."""
+    reading = (await live.read(BRIGHT)).json()
+    path = f"/api/v1/predictions/{reading['id']}"
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as cut:
+        cut.setattr(live.service.results, "delete", away)
+        assert (await live.client.delete(path)).status_code == 503
+    assert (await live.client.get(f"{path}/image")).status_code in (404, 410)
+    assert (await live.client.get(path)).status_code == 200
+    assert (await live.client.delete(path)).status_code == 204
+    assert (await live.client.get(path)).status_code == 404
 
 
 async def test_a_deleted_reading_takes_its_image_with_it_unless_another_shows_it(
