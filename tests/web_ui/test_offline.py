@@ -201,7 +201,8 @@ def test_images_read_without_a_network_are_sent_when_it_returns_none_lost_none_d
         assert len(house.peer.received) == len(films) + 2
         assert len(set(house.peer.received)) == len(films)
         addresses = [
-            link.get_attribute("href") for link in page.locator("[data-queue] [data-link]").all()
+            str(link.get_attribute("href"))
+            for link in page.locator("[data-queue] [data-link]").all()
         ]
         assert sorted(addresses) == sorted(f"/readings/{one}" for one in house.peer.readings)
         # The images are gone from the device; the answers of both stand side by side.
