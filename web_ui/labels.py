@@ -2,6 +2,8 @@
 
 import re
 
+from web_ui.languages import _
+
 #: Words that are not made by taking a field's name apart.
 _NAMES = {
     "accuracy": "Accuracy",
@@ -56,16 +58,18 @@ def figure_name(slug: str) -> str:
     'Balanced accuracy'
     """
     if slug in _NAMES:
-        return _NAMES[slug]
+        return _(_NAMES[slug])
     if found := _AT.match(slug):
-        return f"{figure_name(found['what'])} at {found['share']} % {words(found['where'])}"
+        at = _("{figure} at {share} % {where}")
+        where = _(words(found["where"]))
+        return at.format(figure=figure_name(found["what"]), share=found["share"], where=where)
     text = words(slug)
-    return text[:1].upper() + text[1:]
+    return _(text[:1].upper() + text[1:])
 
 
 def point_name(name: str) -> str:
     """An operating point for a reader."""
-    return _POINTS.get(name) or figure_name(name)
+    return _(_POINTS[name]) if name in _POINTS else figure_name(name)
 
 
 def is_non_commercial(licence: str) -> bool:

@@ -16,6 +16,7 @@ from jinja2.ext import babel_extract
 
 from diagnosis import WARNING, errors
 from diagnosis.errors import SightlineError
+from web_ui import labels, printing, read_first
 from web_ui.languages import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +29,16 @@ _SHOWN = ("title", "default_detail", "default_remedy", "detail", "remedy")
 #: What is shown to people; the messages of other exceptions are for engineers.
 _ERRORS = {
     name
-    for name, one in vars(errors).items()
+    for module in (errors, printing, read_first)
+    for name, one in vars(module).items()
     if isinstance(one, type) and issubclass(one, SightlineError)
 } | {"Notice"}
 #: Words of a closed set that pages show; they stand in the code as values.
-_WORDS = ("clinician", "engineer", "ops", "auditor", "admin")
+_WORDS = ("clinician", "engineer", "ops", "auditor", "admin", "sensitivity", "specificity")
+#: Names of figures that are made of their field's name.
+_FIGURES = ("balanced_accuracy", "sensitivity", "specificity", "brier", "disease", "version")
+_FIGURES += ("dataset", "description", "recipe", "seed", "backbone", "loss", "classes", "finding")
+_FIGURES += ("training", "threshold", "coverage", "method", "temperature", "settings", "licence")
 
 
 def texts() -> Catalog:
@@ -60,7 +66,8 @@ def texts() -> Catalog:
     for path in sorted((ROOT / "diagnosis" / "catalogue").glob("*.toml")):
         for message in _of_catalogue(tomllib.loads(path.read_text())):
             add(message, _place(path))
-    for word in (*_WORDS, WARNING):
+    figures = [labels.figure_name(one) for one in (*labels._NAMES, *_FIGURES)]
+    for word in (*_WORDS, *figures, *labels._POINTS.values(), WARNING):
         add(word, "diagnosis")
     return found
 
