@@ -148,11 +148,12 @@ def update(code: str, wanted: Catalog) -> tuple[int, int]:
     path_of(code).parent.mkdir(parents=True, exist_ok=True)
     with path_of(code).open("wb") as file:
         write_po(file, catalogue, width=100, no_location=True, omit_header=True, sort_output=True)
-    lacking = sum(1 for one in catalogue if one.id and not _is_translated(one.string))
+    lacking = sum(1 for one in catalogue if one.id and not is_translated(one.string))
     return len(catalogue), lacking
 
 
-def _is_translated(string: str | tuple[str, ...]) -> bool:
+def is_translated(string: str | tuple[str, ...]) -> bool:
+    """Whether each of its forms is there."""
     return all(string) if isinstance(string, tuple) else bool(string)
 
 

@@ -97,3 +97,15 @@ async def test_a_page_is_in_the_reader_s_language(client: httpx.AsyncClient) -> 
     french = (await client.get("/about", headers={"accept-language": "fr"})).text
     assert "C&#39;est un clinicien qui décide." in french
     assert "A clinician decides." in (await client.get("/about")).text
+
+
+@pytest.mark.parametrize("code", catalogues.TRANSLATED)
+def test_every_text_of_the_pages_has_a_translation_and_no_other_is_kept(code: str) -> None:
+    """`make translations` brings a catalogue up to the texts."""
+    kept = {
+        message.id if isinstance(message.id, str) else message.id[0]
+        for message in catalogues.read(code)
+        if message.id and catalogues.is_translated(message.string)
+    }
+    wanted = {one.id if isinstance(one.id, str) else one.id[0] for one in catalogues.texts()}
+    assert kept ^ (wanted - {""}) == set()
