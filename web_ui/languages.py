@@ -5,7 +5,9 @@ Every text of a page stands in English where it is used and is looked up in a ca
 """
 
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
@@ -26,6 +28,9 @@ COOKIE = "sightline_language"
 
 _LOCALES = Path(__file__).parent / "locales"
 _SOURCE = "en"
+#: No sentence of ours is longer with its values in place.
+_LONGEST = 1000
+_PLACE = re.compile(r"\\\{[0-9]\\\}")
 _language: ContextVar[str] = ContextVar("language", default=_SOURCE)
 
 
@@ -34,14 +39,36 @@ def language() -> str:
     return _language.get()
 
 
-def _(text: str) -> str:
-    """A text of a page in its reader's language.
+@contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Within it, texts are in this language."""
+    before = _language.set(code)
+    try:
+        yield
+    finally:
+        _language.reset(before)
 
-    Templates have it as the filter `translated` for texts that stand elsewhere: names of the
-    catalogue, sentences of errors.
-    """
+
+def _(text: str) -> str:
+    """A text of a page in its reader's language."""
     # A catalogue keeps its own head under the empty text.
     return _catalogue(language()).gettext(text) if text else text
+
+
+def translated(text: str) -> str:
+    """A text that came from elsewhere: a name of the catalogue of diseases, a sentence of an error.
+
+    Where values stand in such a sentence, the catalogue has it with numbered places, and the values
+    are looked up by themselves. What is in no catalogue stays as it is.
+    """
+    catalogue = _catalogue(language())
+    found = _(text)
+    if found != text or language() == _SOURCE or len(text) > _LONGEST:
+        return found
+    for pattern, known in _patterns(language()):
+        if match := pattern.fullmatch(text):
+            return catalogue.gettext(known).format(*(translated(one) for one in match.groups()))
+    return text
 
 
 def ngettext(one: str, many: str, count: int) -> str:
@@ -81,8 +108,10 @@ class InLanguage:
         if scope["type"] == "http":
             request = Request(scope)
             accepted = request.headers.get("accept-language", "")
-            _language.set(preferred(request.cookies.get(COOKIE), accepted))
-        await self.app(scope, receive, send)
+            with speaking(preferred(request.cookies.get(COOKIE), accepted)):
+                await self.app(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 @cache
@@ -95,6 +124,19 @@ def _catalogue(code: str) -> NullTranslations:
         write_mo(compiled, read_po(file, locale=code, charset="utf-8"))
     compiled.seek(0)
     return GNUTranslations(compiled)
+
+
+@cache
+def _patterns(code: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The sentences with places for values, the longest first: it says most of what it is about."""
+    path = _LOCALES / code / "LC_MESSAGES" / "sightline.po"
+    with path.open("rb") as file:
+        ids = [one.id for one in read_po(file, locale=code, charset="utf-8")]
+    placed = [one for one in ids if isinstance(one, str) and "{0}" in one]
+    return tuple(
+        (re.compile(_PLACE.sub("(.+?)", re.escape(one)), re.DOTALL), one)
+        for one in sorted(placed, key=len, reverse=True)
+    )
 
 
 def direction() -> str:

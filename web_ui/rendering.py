@@ -47,7 +47,7 @@ def environment(bundle: Bundle) -> Environment:
         percent=views.percent,
         short_digest=views.short_digest,
         point_name=labels.point_name,
-        translated=languages._,
+        translated=languages.translated,
         words=labels.words,
     )
     templates.globals.update(

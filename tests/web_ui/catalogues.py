@@ -35,10 +35,13 @@ _ERRORS = {
 } | {"Notice"}
 #: Words of a closed set that pages show; they stand in the code as values.
 _WORDS = ("clinician", "engineer", "ops", "auditor", "admin", "sensitivity", "specificity")
+_WORDS += ("a {0}", "an {0}")
 #: Names of figures that are made of their field's name.
-_FIGURES = ("balanced_accuracy", "sensitivity", "specificity", "brier", "disease", "version")
-_FIGURES += ("dataset", "description", "recipe", "seed", "backbone", "loss", "classes", "finding")
-_FIGURES += ("training", "threshold", "coverage", "method", "temperature", "settings", "licence")
+_FIGURES = (
+    "balanced_accuracy", "brier", "sensitivity", "specificity", "disease", "version", "dataset",
+    "description", "recipe", "seed", "backbone", "loss", "classes", "finding", "training",
+    "threshold", "coverage", "method", "temperature", "settings", "licence",
+)  # fmt: skip
 
 
 def texts() -> Catalog:
@@ -81,16 +84,14 @@ def _of_python(tree: ast.AST, package: str) -> Iterator[str | tuple[str, ...]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else ""
-            arguments = [one.value for one in node.args if _is_text(one)]
+            arguments = [text for one in node.args if (text := _text(one))]
             if package == "web_ui" and name == "_" and arguments:
                 yield arguments[0]
             elif package == "web_ui" and name == "ngettext":
                 yield tuple(arguments[:2])
             elif name in _ERRORS:
-                yield from (one.value for one in node.args[:1] if _is_text(one))
-                for word in node.keywords:
-                    if word.arg in _SHOWN and _is_text(word.value):
-                        yield word.value.value
+                shown = [*node.args[:1], *(one.value for one in node.keywords if one.arg in _SHOWN)]
+                yield from filter(None, map(_text, shown))
         if isinstance(node, ast.ClassDef) and node.name in _ERRORS:
             yield from _of_class(node)
 
@@ -102,12 +103,25 @@ def _of_class(node: ast.ClassDef) -> Iterator[str]:
             target, value = statement.targets[0], statement.value
         elif isinstance(statement, ast.AnnAssign):
             target, value = statement.target, statement.value
-        if isinstance(target, ast.Name) and target.id in _SHOWN and value and _is_text(value):
-            yield value.value
+        shown = isinstance(target, ast.Name) and target.id in _SHOWN
+        if shown and value is not None and (text := _text(value)):
+            yield text
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _text(node: ast.expr) -> str | None:
+    """A text as it stands in the code; with numbered places where values are put into it."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    parts, place = "", 0
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            parts += str(part.value)
+        else:
+            parts += f"{{{place}}}"
+            place += 1
+    return parts
 
 
 def _of_catalogue(disease: object) -> Iterator[str]:

@@ -109,3 +109,17 @@ def test_every_text_of_the_pages_has_a_translation_and_no_other_is_kept(code: st
     }
     wanted = {one.id if isinstance(one.id, str) else one.id[0] for one in catalogues.texts()}
     assert kept ^ (wanted - {""}) == set()
+
+
+def test_a_sentence_that_came_with_values_in_it_is_found_again() -> None:
+    told = (
+        "The image does not look like a chest X-ray; of the kinds that are known here it is most"
+        " like a skin photograph."
+    )
+    assert languages.translated(told) == told
+    with languages.speaking("fr"):
+        french = languages.translated(told)
+        assert french.startswith("L'image ne ressemble pas à : ")
+        assert languages.translated("A sentence of nobody's.") == "A sentence of nobody's."
+        limit = "The image of this reading is not kept any more; images are kept for 30 days."
+        assert "30 jours" in languages.translated(limit)

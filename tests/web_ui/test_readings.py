@@ -34,9 +34,14 @@ async def shown(client: httpx.AsyncClient, image: bytes, form: str = FORM) -> st
 @pytest.mark.parametrize(
     ("image", "answer", "shape", "sentence"),
     [
-        (BRIGHT, "Likely positive: Pneumonia", "tone-positive", "counts as pneumonia"),
+        (
+            BRIGHT,
+            "Likely positive: Pneumonia",
+            "tone-positive",
+            "counts as positive for Pneumonia.",
+        ),
         (MIDDLE, "Uncertain: Pneumonia", "tone-uncertain", "Normal , Pneumonia ."),
-        (DARK, "Likely negative: Pneumonia", "tone-negative", "does not count as pneumonia"),
+        (DARK, "Likely negative: Pneumonia", "tone-negative", "counts as negative for Pneumonia."),
     ],
     ids=["bright", "middle", "dark"],
 )
