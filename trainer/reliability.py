@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diagnosis.artifacts import Registry, open_artifact
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.catalogue import disease as disease_of
+from diagnosis.durable import replace_file
 from trainer import metrics
 from trainer.evaluate import score
 from trainer.refusals import TrainerRefused

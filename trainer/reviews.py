@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from diagnosis.artifacts.durable import replace_file
 from diagnosis.contracts import (
     ListedPrediction,
     PredictionPage,
@@ -24,6 +23,7 @@ from diagnosis.contracts import (
     ReviewList,
     ReviewState,
 )
+from diagnosis.durable import replace_file
 from trainer.refusals import DataRefused
 
 #: Asks the API for an address with parameters; None where there is nothing at it (any more).

@@ -236,7 +236,13 @@ FORMS: dict[str, dict[str, Any]] = {
     "/readings/{prediction}/reviews": {"verdict": "agree"},
     "/confirm": {"password": "a long and good one"},
     "/users": {"name": "grace", "roles": "ops", "unit": "default"},
-    "/users/{user}": {"roles": "ops", "unit": "default"},
+    "/users/{user}": {
+        "roles": "ops",
+        "unit": "default",
+        "shown_roles": "clinician",
+        "shown_unit": "default",
+        "shown_disabled": "false",
+    },
 }
 
 
