@@ -21,12 +21,14 @@ from diagnosis.errors import (
 def family(parent: type[SightlineError]) -> list[type[SightlineError]]:
     """The class and all below it, those of other modules left out, in the order of the tree."""
     below = [
-        one
-        for child in parent.__subclasses__()
-        if child.__module__.startswith(f"{errors.__name__}.")
-        for one in family(child)
+        one for child in parent.__subclasses__() if _belongs(child, parent) for one in family(child)
     ]
     return [parent, *below]
+
+
+def _belongs(child: type[SightlineError], parent: type[SightlineError]) -> bool:
+    """Whether the tree has it there: a class of two parents stands below its first."""
+    return child.__module__.startswith(f"{errors.__name__}.") and child.__bases__[0] is parent
 
 
 EVERY = family(SightlineError)
@@ -94,9 +96,7 @@ def drawn() -> list[tuple[int, str]]:
 
 def test_the_tree_at_the_top_of_the_file_is_the_tree() -> None:
     def walk(one: type[SightlineError], depth: int) -> list[tuple[int, str]]:
-        children = [
-            c for c in one.__subclasses__() if c.__module__.startswith(f"{errors.__name__}.")
-        ]
+        children = [child for child in one.__subclasses__() if _belongs(child, one)]
         return [(depth, one.__name__)] + [
             line for child in children for line in walk(child, depth + 1)
         ]

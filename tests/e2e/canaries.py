@@ -19,6 +19,7 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from diagnosis.results.keys import unpacked
 from gateway.servers import find_redis
 from tests.fixtures import images
 from tests.fixtures.stack import Stack
@@ -190,5 +191,6 @@ def redis_values(stack: Stack) -> Iterator[bytes]:
                 values = client.lrange(key, 0, -1)
             for value in values:
                 yield value
-                with suppress(zlib.error):
-                    yield zlib.decompress(value)
+                for unpack in (zlib.decompress, unpacked):
+                    with suppress(zlib.error):
+                        yield unpack(value)

@@ -43,8 +43,8 @@ def test_what_is_done_to_a_reading_is_in_the_chain_though_the_chainer_was_killed
         assert client.get(f"/api/v1/predictions/{reading}/image").status_code == 200
         assert client.delete(f"/api/v1/predictions/{reading}").status_code == 204
         stack.start_one("chainer")
-    shown = records_of(stack, reading, 4)
-    assert [one["action"] for one in shown] == ["upload", "view", "view", "delete"]
+    shown = records_of(stack, reading, 5)
+    assert [one["action"] for one in shown] == ["upload", "view", "view", "view", "delete"]
     assert {one["outcome"] for one in shown} == {"allowed"}
     assert len({one["actor"] for one in shown}) == 1
     assert str(shown[0]["actor"]).startswith("k_")

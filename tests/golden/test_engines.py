@@ -20,6 +20,7 @@ from inference_service.engines import Engine, Precision, make_engine
 from inference_service.loading import loader, proved
 from tests.fixtures.decoders import shared
 from tests.fixtures.live_service import DISEASE, settings_in
+from tests.fixtures.processor import computes
 
 ROOT = Path(__file__).parents[2]
 #: Outputs of the Keras reference, by the digest of the artifact; heatmaps by `<digest> maps`.
@@ -140,7 +141,8 @@ def test_what_ships_loads_at_every_precision(
     artifact = open_artifact(card.parent)
     model = load(disease(artifact.card.disease), card.parent)
     check = artifact.card.precisions.get(precision)
-    assert model.engine.precision == (precision if check and check.allowed else "f32")
+    taken = check is not None and check.allowed and computes(precision)
+    assert model.engine.precision == (precision if taken else "f32")
     model.engine.close()
 
 
@@ -216,7 +218,7 @@ def test_a_lower_precision_is_used_only_where_the_card_allows_it(
         }
         text = json.loads(artifact.card.to_json()) | {"precisions": {"bf16": check}}
         card = Card.from_json(sealed(text))
-        assert precision(card) == ("bf16" if allowed else "f32")
+        assert precision(card) == ("bf16" if allowed and computes("bf16") else "f32")
 
 
 def test_a_graph_of_another_shape_is_refused(artifacts: Path, tmp_path: Path) -> None:

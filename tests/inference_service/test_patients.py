@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from diagnosis.contracts import Prediction, new_prediction_id
 from diagnosis.errors import StoreUnavailable
 from diagnosis.results import RedisResults, connect
+from diagnosis.results.keys import unpacked
 from tests.fixtures.live_service import Live, Start
 from tests.fixtures.predictions import make_prediction
 from tests.fixtures.redis import RedisServer
@@ -89,7 +90,7 @@ async def everything(client: Redis) -> list[bytes]:
                 found.append(value)
                 # A row of another test may be damaged on purpose.
                 with suppress(zlib.error):
-                    found.append(zlib.decompress(value))
+                    found.append(unpacked(value))
             case b"zset":
                 found += await client.zrange(key, 0, -1)
             case b"set":

@@ -2,6 +2,7 @@
 
 from html import unescape
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import pytest
@@ -182,7 +183,7 @@ def test_settings_ask_for_an_api(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_error_pages_for_nginx_are_whole_pages(built_assets: Path, tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text((built_assets / "manifest.json").read_text())
+    copytree(built_assets, tmp_path, dirs_exist_ok=True)
     written = write(tmp_path)
     assert {path.name for path in written} == {f"{status}.html" for status in PAGES}
     for status, problem in PAGES.items():

@@ -491,6 +491,7 @@ def test_the_console_makes_a_call_under_the_policy(chromium: Browser, site: Site
 
 def test_a_kept_image_that_is_gone_says_so(chromium: Browser, site: Site) -> None:
     path = site.read(BRIGHT + b"an image that is kept under a digest of its own")
-    site.stand_in.images.popitem()
+    gone = site.stand_in.images.popitem()
     with opened(chromium, site, path, refused=2) as page:
         expect(page.get_by_text("The image is no longer kept")).to_be_visible()
+    site.stand_in.images.update([gone])
