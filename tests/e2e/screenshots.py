@@ -99,6 +99,15 @@ def screens(demo: Demo) -> Iterator[Screen]:
     def tour(page: Page) -> None:
         page.get_by_role("button", name="Take the tour").click()
 
+    def in_language(code: str) -> Callable[[Page], object]:
+        def choose(page: Page) -> None:
+            page.locator("#language").select_option(code)
+            page.locator(".language button").click()
+            page.wait_for_url(f"**{film}")
+            page.wait_for_timeout(1500)
+
+        return choose
+
     def not_again(page: Page) -> None:
         page.evaluate("localStorage.setItem('sightline-tour', 'had')")
         page.reload()
@@ -116,10 +125,14 @@ def screens(demo: Demo) -> Iterator[Screen]:
     yield Screen("heatmap", film, dark=True, before=heatmap)
     yield Screen("reading-tablet", film, TABLET, dark=True)
     yield Screen("reading-phone", film, PHONE, dark=True)
+    yield Screen("reading-spanish", film, TABLET, before=in_language("es"))
+    yield Screen("reading-french", film, TABLET, before=in_language("fr"))
+    yield Screen("reading-hindi", film, TABLET, dark=True, before=in_language("hi"))
     yield Screen("read-first", film, dark=True, read_first=True)
     yield Screen("minds-changed", "/opinions", TABLET)
     yield Screen("card", f"/diseases/{DISEASE}/card")
     yield Screen("versions", f"/diseases/{DISEASE}/versions", TABLET)
+    yield Screen("offline", "/offline", PHONE)
     yield Screen("about", "/about", TABLET)
     yield Screen("account", "/account", TABLET)
     yield Screen("users", "/users", roles=(Role.ADMIN,))
