@@ -1,19 +1,18 @@
 """Readings in this process, gone when it ends: the peer of Redis for tests."""
 
 from collections.abc import Sequence
+from typing import Unpack
 from uuid import UUID
 
 from diagnosis.contracts import (
-    ListedBand,
     Prediction,
     Review,
     ReviewState,
-    Sort,
     listed_band,
 )
 from diagnosis.errors import AlreadyReviewed, UnknownPrediction
 from diagnosis.opinions import Opined
-from diagnosis.results.store import Claim, Page, Standing, wanted
+from diagnosis.results.store import Asked, Claim, Page, Standing, wanted
 
 
 class MemoryResults:
@@ -41,36 +40,12 @@ class MemoryResults:
     async def get(self, unit: str, prediction_id: UUID) -> Prediction | None:
         return self._rows.get((unit, prediction_id))
 
-    async def list(
-        self,
-        unit: str,
-        *,
-        disease: str | None = None,
-        class_id: str | None = None,
-        band: ListedBand | None = None,
-        review: ReviewState | None = None,
-        patient_reference: str | None = None,
-        text: str | None = None,
-        sort: Sort = "newest",
-        cursor: str | None = None,
-        limit: int,
-    ) -> Page:
-        asked = wanted(
-            unit,
-            disease=disease,
-            class_id=class_id,
-            band=band,
-            review=review,
-            patient_reference=patient_reference,
-            text=text,
-            sort=sort,
-            cursor=cursor,
-            limit=limit,
-        )
+    async def list(self, unit: str, **asked: Unpack[Asked]) -> Page:
+        asking = wanted(unit, **asked)
         newest_first = sorted(self._of(unit), key=lambda one: one.id.hex, reverse=True)
         found: list[tuple[int, Prediction]] = []
-        for part in asked.bands:
-            begins = asked.begins_at(part)
+        for part in asking.bands:
+            begins = asking.begins_at(part)
             if begins is None:
                 continue
             place, after = begins
@@ -79,14 +54,14 @@ class MemoryResults:
                 for one in newest_first
                 if (after is None or one.id.hex < after)
                 and (part is None or listed_band(one) == part)
-                and asked.fits(one)
-                and review in (None, self._state(one))
+                and asking.fits(one)
+                and asking.review in (None, self._state(one))
             ]
-        page = tuple(one for _, one in found[:limit])
-        if len(found) <= limit:
+        page = tuple(one for _, one in found[: asking.limit])
+        if len(found) <= asking.limit:
             return page, None
-        place, last = found[limit - 1]
-        return page, asked.cursor(place, last.id.hex)
+        place, last = found[asking.limit - 1]
+        return page, asking.cursor(place, last.id.hex)
 
     async def standings(self, readings: Sequence[Prediction]) -> tuple[Standing, ...]:
         found = []

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Unpack, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
 
-from diagnosis.contracts import ListedBand, Prediction, Review, ReviewState, Sort
+from diagnosis.contracts import Prediction, Review
 from diagnosis.opinions import Opined
 from diagnosis.redis_connection import answers, open_client
 from diagnosis.results import keys, listing, reviewing
 from diagnosis.results.indexing import Indexing
-from diagnosis.results.store import Claim, Page, Standing, wanted
+from diagnosis.results.store import Asked, Claim, Page, Standing, wanted
 
 #: Rows that are looked through in one round trip; about half a megabyte.
 _ROWS_AT_ONCE = 500
@@ -68,37 +68,13 @@ class RedisResults:
             row = cast("bytes | None", await self._client.get(keys.row(unit, prediction_id.hex)))
         return None if row is None else keys.readable(row)
 
-    async def list(
-        self,
-        unit: str,
-        *,
-        disease: str | None = None,
-        class_id: str | None = None,
-        band: ListedBand | None = None,
-        review: ReviewState | None = None,
-        patient_reference: str | None = None,
-        text: str | None = None,
-        sort: Sort = "newest",
-        cursor: str | None = None,
-        limit: int,
-    ) -> Page:
-        asked = wanted(
-            unit,
-            disease=disease,
-            class_id=class_id,
-            band=band,
-            review=review,
-            patient_reference=patient_reference,
-            text=text,
-            sort=sort,
-            cursor=cursor,
-            limit=limit,
-        )
+    async def list(self, unit: str, **asked: Unpack[Asked]) -> Page:
+        asking = wanted(unit, **asked)
         prepared = self._indexing.begin(unit)
-        if band is not None or patient_reference is not None or sort == "urgent":
+        if asking.band or asking.patient_reference or asking.sort == "urgent":
             await self._indexing.wait(prepared)
         async with answers():
-            return await listing.page(self._client, unit, asked)
+            return await listing.page(self._client, unit, asking)
 
     async def standings(self, readings: Sequence[Prediction]) -> tuple[Standing, ...]:
         async with answers():

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, Required, TypedDict, Unpack, get_args
 from uuid import UUID
 
 from diagnosis.contracts import (
@@ -86,6 +86,30 @@ class Wanted:
         return place, self.after if place == self.place else None
 
 
+class Asked(TypedDict, total=False):
+    """What a list is asked for."""
+
+    disease: str | None
+    """Only readings of this disease."""
+    class_id: str | None
+    """Only readings whose most probable class is this one."""
+    band: ListedBand | None
+    """Only readings that are listed under this band."""
+    review: ReviewState | None
+    """Only readings whose newest review came to this."""
+    patient_reference: str | None
+    """Only readings with this hashed reference."""
+    text: str | None
+    """Only readings with all these words in the name of their disease or of their most probable
+    class, the version of the model, or their id."""
+    sort: Sort
+    """Newest first, which is the default, or by urgency of the band, in each band newest first."""
+    cursor: str | None
+    """What the page before gave; None for the first page."""
+    limit: Required[int]
+    """Readings on the page, 1 to 100."""
+
+
 def says(prediction: Prediction, words: Sequence[str]) -> bool:
     """Whether all words are in what the list shows of a reading."""
     if not words:
@@ -95,16 +119,17 @@ def says(prediction: Prediction, words: Sequence[str]) -> bool:
     return all(word in shown.lower() for word in words)
 
 
-def wanted(unit: str, *, cursor: str | None, limit: int, **asked: Any) -> Wanted:
+def wanted(unit: str, **asked: Unpack[Asked]) -> Wanted:
     """Check a question. Raises InvalidRequest."""
-    for field in ("disease", "class_id"):
-        _named(field, asked.get(field))
+    cursor, limit = asked.get("cursor"), asked["limit"]
+    _named("disease", asked.get("disease"))
+    _named("class_id", asked.get("class_id"))
     _named("unit", unit)
     _among("band", asked.get("band"), URGENCY)
     _among("review", asked.get("review"), get_args(ReviewState))
     sort: Sort = asked.get("sort", "newest")
     _among("sort", sort, get_args(Sort))
-    text: str = asked.get("text") or ""
+    text = asked.get("text") or ""
     if len(text) > LONGEST_TEXT:
         raise InvalidRequest(f"A search has at most {LONGEST_TEXT} characters.")
     if not 1 <= limit <= MAX_PAGE:
@@ -172,20 +197,7 @@ class ResultStore(Protocol):
     async def get(self, unit: str, prediction_id: UUID) -> Prediction | None:
         """One reading of a unit, or None."""
 
-    async def list(
-        self,
-        unit: str,
-        *,
-        disease: str | None = None,
-        class_id: str | None = None,
-        band: ListedBand | None = None,
-        review: ReviewState | None = None,
-        patient_reference: str | None = None,
-        text: str | None = None,
-        sort: Sort = "newest",
-        cursor: str | None = None,
-        limit: int,
-    ) -> Page:
+    async def list(self, unit: str, **asked: Unpack[Asked]) -> Page:
         """A page of a unit's readings.
 
         Of many readings only a part is looked through at a time: then the page is not full, and
@@ -193,16 +205,7 @@ class ResultStore(Protocol):
 
         Args:
             unit: whose readings.
-            disease: only readings of this disease.
-            class_id: only readings whose most probable class is this one.
-            band: only readings that are listed under this band.
-            review: only readings whose newest review came to this.
-            patient_reference: only readings with this hashed reference.
-            text: only readings with all these words in the name of their disease or of their most
-                probable class, the version of the model, or their id.
-            sort: newest first, or by urgency of the band, in each band newest first.
-            cursor: what the page before gave; None for the first page.
-            limit: readings on the page, 1 to 100.
+            asked: which of them, and how many.
 
         Returns:
             The readings, and the cursor of the next page: None when there is none.
