@@ -127,6 +127,7 @@ def screens(demo: Demo) -> Iterator[Screen]:
     yield Screen("reading-phone", film, PHONE, dark=True)
     yield Screen("reading-spanish", film, TABLET, before=in_language("es"))
     yield Screen("reading-french", film, TABLET, before=in_language("fr"))
+    yield Screen("reading-hindi", film, TABLET, dark=True, before=in_language("hi"))
     yield Screen("read-first", film, dark=True, read_first=True)
     yield Screen("minds-changed", "/opinions", TABLET)
     yield Screen("card", f"/diseases/{DISEASE}/card")

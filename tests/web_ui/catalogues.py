@@ -33,6 +33,10 @@ _ERRORS = {
     for name, one in vars(module).items()
     if isinstance(one, type) and issubclass(one, SightlineError)
 } | {"Notice"}
+#: Tables of the pages whose texts are looked up where they are shown.
+_TABLES = ("_AT_THE_PROVIDER", "_NOT_KNOWN_THERE", "_PAGE_REMEDIES", "_SECTIONS")
+#: What takes the name of a part of a card first, to be looked up where it is shown.
+_NAMED = ("fact_of", "part_of", "Part")
 #: Words of a closed set that pages show; they stand in the code as values.
 _WORDS = ("clinician", "engineer", "ops", "auditor", "admin", "sensitivity", "specificity")
 _WORDS += ("a {0}", "an {0}")
@@ -89,11 +93,31 @@ def _of_python(tree: ast.AST, package: str) -> Iterator[str | tuple[str, ...]]:
                 yield arguments[0]
             elif package == "web_ui" and name == "ngettext":
                 yield tuple(arguments[:2])
+            elif name == "ProblemView":
+                yield from arguments
             elif name in _ERRORS:
                 shown = [*node.args[:1], *(one.value for one in node.keywords if one.arg in _SHOWN)]
                 yield from filter(None, map(_text, shown))
+            elif package == "web_ui" and name in _NAMED and arguments:
+                yield arguments[0]
+        if package == "web_ui" and isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(one, ast.Name) and one.id in _TABLES for one in targets):
+                yield from _words_of(node.value)
         if isinstance(node, ast.ClassDef) and node.name in _ERRORS:
             yield from _of_class(node)
+
+
+def _words_of(node: ast.expr | None) -> Iterator[str]:
+    """What is said in a table of the pages, without its keys."""
+    if isinstance(node, ast.Dict):
+        for value in node.values:
+            yield from _words_of(value)
+    elif isinstance(node, ast.Tuple):
+        for value in node.elts:
+            yield from _words_of(value)
+    elif node is not None and (text := _text(node)):
+        yield text
 
 
 def _of_class(node: ast.ClassDef) -> Iterator[str]:
