@@ -1,4 +1,4 @@
-"""What travels on the wire and lies in Redis: predictions, reviews, diseases, problems.
+"""What travels on the wire and lies in Redis: predictions, batches, reviews, diseases, problems.
 
 Every model is frozen and refuses unknown fields. A change that an older reader would not
 understand raises `SCHEMA_VERSION`; new optional fields do not.
@@ -16,6 +16,24 @@ from diagnosis.contracts.base import (
     Wire,
     new_prediction_id,
     now,
+)
+from diagnosis.contracts.batches import (
+    LONGEST_BATCH_NAME,
+    LONGEST_ITEM_NAME,
+    MOST_BATCH_BYTES,
+    MOST_ITEMS,
+    Batch,
+    BatchArchive,
+    BatchBands,
+    BatchCounts,
+    BatchItem,
+    BatchItemList,
+    BatchList,
+    BatchState,
+    BatchSummary,
+    BatchSummaryRow,
+    ItemState,
+    NewBatch,
 )
 from diagnosis.contracts.diseases import (
     ClassView,
@@ -71,12 +89,26 @@ from diagnosis.contracts.worklist import (
 )
 
 __all__ = [
+    "LONGEST_BATCH_NAME",
+    "LONGEST_ITEM_NAME",
     "LONGEST_NOTE",
+    "MOST_BATCH_BYTES",
+    "MOST_ITEMS",
     "SCHEMA_VERSION",
     "STATE_AFTER",
     "URGENCY",
     "ArtifactReference",
     "Band",
+    "Batch",
+    "BatchArchive",
+    "BatchBands",
+    "BatchCounts",
+    "BatchItem",
+    "BatchItemList",
+    "BatchList",
+    "BatchState",
+    "BatchSummary",
+    "BatchSummaryRow",
     "ClassProbability",
     "ClassView",
     "DemoImageView",
@@ -88,9 +120,11 @@ __all__ = [
     "GateReading",
     "ImageReference",
     "Interval",
+    "ItemState",
     "ListedBand",
     "ListedPrediction",
     "ModelView",
+    "NewBatch",
     "NewReview",
     "Note",
     "Notice",

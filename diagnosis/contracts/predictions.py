@@ -155,6 +155,8 @@ class Prediction(Wire):
     """The group of people who may see this reading."""
     patient_reference: str | None = None
     """A keyed hash of the reference that was sent, never the reference itself."""
+    batch: UUID | None = None
+    """The batch that it is of; None for an image that was sent by itself."""
     warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
 
     @model_validator(mode="after")

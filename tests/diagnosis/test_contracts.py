@@ -123,6 +123,48 @@ def test_the_warning_stands_on_every_answer_that_holds_readings() -> None:
     assert make_prediction().model_dump()["warning"] == WARNING
     assert PredictionPage(items=()).model_dump()["warning"] == WARNING
     assert contracts.DiseaseList(items=()).model_dump()["warning"] == WARNING
+    batch = make_batch()
+    for answer in (
+        batch,
+        contracts.BatchList(items=(batch,)),
+        contracts.BatchItemList(items=()),
+        contracts.BatchSummary(batch=batch, rows=()),
+    ):
+        assert answer.model_dump()["warning"] == WARNING
+
+
+def make_batch(**changes: object) -> contracts.Batch:
+    fields = {
+        "id": new_prediction_id(),
+        "disease": "chest_xray_pneumonia",
+        "disease_name": "Pneumonia on a chest X-ray",
+        "state": "open",
+        "created_at": now(),
+        "created_by": "u_ada",
+    }
+    return contracts.Batch.model_validate(fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("state", "over"), [("open", False), ("running", False), ("done", True), ("cancelled", True)]
+)
+def test_a_batch_says_whether_it_is_over(state: str, over: bool) -> None:
+    batch = make_batch(state=state, counts={"items": 3, "waiting": 1, "done": 2})
+    assert batch.over is over
+    assert contracts.Batch.model_validate_json(batch.model_dump_json()) == batch
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x00", "a" * 101, "\x7f"])
+def test_these_are_no_names_of_a_batch(name: str) -> None:
+    with pytest.raises(ValidationError):
+        contracts.NewBatch(disease="malaria_cell", name=name)
+
+
+@pytest.mark.parametrize("number", [-1, contracts.MOST_ITEMS])
+def test_a_file_of_a_batch_has_a_number_among_as_many_as_there_may_be(number: int) -> None:
+    assert contracts.BatchItem(number=contracts.MOST_ITEMS - 1, state="waiting")
+    with pytest.raises(ValidationError):
+        contracts.BatchItem(number=number, state="waiting")
 
 
 @pytest.mark.parametrize("text", ["", "A", "1a", "_a", "a-b", "a b", "a\n", "é", "a" * 65, "a:b"])
