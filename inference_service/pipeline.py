@@ -20,12 +20,13 @@ from diagnosis.contracts import (
 )
 from diagnosis.errors import Overloaded, StoreUnavailable
 from diagnosis.image_store import ImageStore, kept_as
+from diagnosis.reading import compose
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import Metrics
 from inference_service.decoding import Decoded, Decoders
 from inference_service.loading import LiveModel
 from inference_service.models import Models
-from inference_service.reading import choose_point, compose
+from inference_service.points import choose_point
 from inference_service.suggestions import suggest
 
 T = TypeVar("T")
@@ -318,9 +319,12 @@ class Pipeline:
                 with self._metrics.step(ask.disease, "infer", timings):
                     outputs = model.engine.predict(image.array[np.newaxis])[0]
         prediction = compose(
-            model,
+            model.disease,
+            model.card,
             image.facts,
             outputs,
+            demo_digests=model.demo_digests,
+            explains=model.engine.explains,
             dicom=image.dicom,
             verdict=verdict,
             point=point,

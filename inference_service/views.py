@@ -11,9 +11,9 @@ from diagnosis.contracts import (
     OperatingPointView,
 )
 from diagnosis.errors import ModelRefused, ModelUnavailable
+from diagnosis.reading import class_names
 from inference_service.loading import LiveModel
 from inference_service.models import Models
-from inference_service.reading import class_names
 
 
 class SealedCard(Card):

@@ -22,8 +22,8 @@ from diagnosis.errors import NoSuchResource, SightlineError, UnknownDisease, Unk
 from diagnosis.gate import look
 from diagnosis.images import read_image
 from diagnosis.portable import Portable, PortableModel, portable
+from diagnosis.reading import compose
 from inference_service.loading import Demo, LiveModel
-from inference_service.reading import compose
 from inference_service.views import disease_view
 from trainer.engine import Network, compile_ir
 from trainer.settings import PROJECT
@@ -70,7 +70,8 @@ class Shipped:
         if verdict is None or verdict.reading.passed:
             outputs = self.network(steps.apply(image.pixels)[np.newaxis])[0]
         return compose(
-            self.live,
+            self.disease,
+            self.card,
             image.facts,
             outputs,
             point=self.card.operating_point() if self.card.finding else None,

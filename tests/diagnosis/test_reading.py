@@ -1,8 +1,5 @@
 """What a reading says beside its figures."""
 
-from types import SimpleNamespace
-from typing import cast
-
 import numpy as np
 import pytest
 
@@ -12,9 +9,7 @@ from diagnosis.catalogue import DICOM_MODALITIES, Modality, catalogue
 from diagnosis.contracts import ClassProbability, Interval, Prediction
 from diagnosis.images import CheckedImage
 from diagnosis.preprocess import Greyscale, Preprocessing, Resize
-from inference_service.loading import LiveModel
-from inference_service.problems import FieldRefused
-from inference_service.reading import choose_point, compose, notices, observed, seen_side
+from diagnosis.reading import compose, notices, observed, seen_side
 from tests.diagnosis.test_judgement import card as plain_card
 
 DISEASE = catalogue()["chest_xray_pneumonia"]
@@ -107,16 +102,6 @@ def test_a_model_that_sees_enough_says_nothing() -> None:
     assert notices(DISEASE, seeing(128, 224), image(side=3000)) == ()
 
 
-def test_the_operating_point() -> None:
-    assert choose_point(plain_card(), None) == plain_card().operating_points[0]
-    with pytest.raises(FieldRefused, match="balanced"):
-        choose_point(plain_card(), "rule_in")
-    without = plain_card().model_copy(update={"finding": None, "operating_points": ()})
-    assert choose_point(without, None) is None
-    with pytest.raises(FieldRefused, match="none"):
-        choose_point(without, "balanced")
-
-
 def many_classes(count: int, quantile: float, finding: str | None = None) -> Prediction:
     """A reading by a model of so many classes; the later a class, the more probable."""
     ids = [f"class_{number}" for number in range(count)]
@@ -131,10 +116,9 @@ def many_classes(count: int, quantile: float, finding: str | None = None) -> Pre
         }
     )
     disease = catalogue()["everyday_object"]
-    engine = SimpleNamespace(explains=False)
-    model = SimpleNamespace(disease=disease, card=found, demo_digests=frozenset(), engine=engine)
     return compose(
-        cast("LiveModel", model),
+        disease,
+        found,
         image(),
         np.linspace(0, 5, count, dtype=np.float32),
         point=None,

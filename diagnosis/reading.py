@@ -1,8 +1,9 @@
 """What is said about an image: from the model's raw outputs to a `Prediction`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from diagnosis.contracts import (
     Interval,
     Notice,
     ObservedShare,
-    OperatingPointName,
     OperatingPointReading,
     Prediction,
     new_prediction_id,
@@ -27,8 +27,6 @@ from diagnosis.contracts import (
 from diagnosis.gate import Verdict
 from diagnosis.images import BurnedIn, ImageFacts, digest_of
 from diagnosis.preprocess import Resize
-from inference_service.loading import LiveModel
-from inference_service.problems import FieldRefused
 
 #: A model that sees no more pixels than this on its shorter side gets a notice where the image has
 #: at least `CLEARLY_LARGER` times as many.
@@ -57,10 +55,14 @@ STORED_CLASSES = 10
 
 
 def compose(
-    model: LiveModel,
+    disease: Disease,
+    card: Card,
     image: ImageFacts,
     outputs: NDArray[np.float32] | None,
     *,
+    demo_digests: Collection[str] = (),
+    explains: bool = False,
+    prediction_id: UUID | None = None,
     dicom: bytes | None = None,
     point: OperatingPoint | None,
     timings_ms: Mapping[str, float],
@@ -72,9 +74,13 @@ def compose(
     """The reading of an image.
 
     Args:
-        model: what answered.
+        disease: what it was read for.
+        card: of the model that answered.
         image: the checked image.
         outputs: raw outputs of the model for it, shape (classes,); None where the gate refused.
+        demo_digests: of the model's checked demo images, so that a reading of one says so.
+        explains: whether what serves the model can show where it looked.
+        prediction_id: of the reading, where it was fixed before; None for a new one.
         dicom: the de-identified DICOM file that is kept beside it, if one is.
         point: the operating point to apply; None where the disease has no finding.
         timings_ms: milliseconds by step, so far.
@@ -83,13 +89,15 @@ def compose(
         patient_reference: already hashed.
         verdict: what the gate said; None where the artifact has none.
     """
-    disease, card = model.disease, model.card
     reason = None if verdict is None else verdict.reason
     answers: dict[str, Any] = {"outcome": "not_judged", "reason": reason}
     if outputs is not None:
-        answers = {"outcome": "judged", **_answers(model, outputs, point)}
+        answers = {
+            "outcome": "judged",
+            **_answers(disease, card, outputs, point, explains=explains),
+        }
     return Prediction(
-        id=new_prediction_id(),
+        id=prediction_id or new_prediction_id(),
         created_at=now(),
         disease=disease.id,
         disease_name=disease.name,
@@ -102,7 +110,7 @@ def compose(
             source_format=image.source_format,
             width=image.width,
             height=image.height,
-            demo=image.digest in model.demo_digests,
+            demo=image.digest in demo_digests,
             dicom_digest=None if dicom is None else digest_of(dicom),
         ),
         **answers,
@@ -116,10 +124,14 @@ def compose(
 
 
 def _answers(
-    model: LiveModel, outputs: NDArray[np.float32], point: OperatingPoint | None
+    disease: Disease,
+    card: Card,
+    outputs: NDArray[np.float32],
+    point: OperatingPoint | None,
+    *,
+    explains: bool,
 ) -> dict[str, Any]:
     """What a judged image's reading says beyond any other's."""
-    disease, card = model.disease, model.card
     exact = judgement.probabilities(outputs, card)
     names = class_names(disease, card)
     short = judgement.rounded(exact)
@@ -143,7 +155,7 @@ def _answers(
         if point is None
         else _read_points(card, (point,), names, by_class)[0],
         "operating_points": _read_points(card, card.operating_points, names, by_class),
-        "heatmap_classes": card.heatmap_classes if model.engine.explains else (),
+        "heatmap_classes": card.heatmap_classes if explains else (),
     }
 
 
@@ -171,23 +183,6 @@ def most_probable(
     ranked = sorted(answers, key=lambda one: (one.id != finding, -one.probability))
     kept = {one.id for one in ranked[:STORED_CLASSES]}
     return tuple(one for one in answers if one.id in kept)
-
-
-def choose_point(card: Card, name: OperatingPointName | None) -> OperatingPoint | None:
-    """The operating point that was asked for, or `balanced`; None where there is no finding.
-
-    Raises:
-        FieldRefused: it was asked for and the card has none of this name.
-    """
-    if card.finding is None and name is None:
-        return None
-    try:
-        return card.operating_point(name or "balanced")
-    except KeyError:
-        known = ", ".join(point.name for point in card.operating_points) or "none"
-        raise FieldRefused(
-            operating_point=f"This disease's model has these operating points: {known}."
-        ) from None
 
 
 def class_names(disease: Disease, card: Card) -> dict[str, str]:
