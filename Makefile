@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test security fuzz check fix bench no-egress audit-packages sbom licences \
+.PHONY: help setup run backup restore test security fuzz check fix bench no-egress audit-packages sbom licences \
 	translations screenshots train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -15,6 +15,9 @@ TLS ?=
 PYTHON ?=
 # How long `make fuzz` takes for each of its targets.
 SECONDS ?= 60
+# The file that `make backup` writes; `make restore FROM=...` names one.
+TO ?= backups/sightline-$(shell date -u +%Y%m%dT%H%M%SZ).tar
+FROM ?=
 # More for pytest, for example `make test PYTEST="-k history"`.
 PYTEST ?=
 
@@ -41,6 +44,14 @@ setup: $(DONE)/everything $(DIST)/errors/404.html $(PROVIDER)/node_modules/.pack
 
 run: $(DONE)/services $(DIST)/errors/404.html ## Run Sightline on http://127.0.0.1:8080 (PORT=... changes it, TLS=1 is https)
 	@exec $(BIN)/gateway run --port $(PORT) $(if $(filter-out 0,$(TLS)),--tls)
+
+backup: $(DONE)/services ## Write a backup of what `make run` keeps to backups/ (TO=... names the file)
+	@mkdir -p "$(dir $(TO))"
+	@$(BIN)/gateway backup "$(TO)"
+
+restore: $(DONE)/services ## Make .run of a backup where there is none yet (FROM=...)
+	@if [ -z "$(FROM)" ]; then echo "Which one? make restore FROM=backups/..." >&2; exit 1; fi
+	@$(BIN)/gateway restore "$(FROM)"
 
 test: setup ## Run every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST)

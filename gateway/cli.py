@@ -13,6 +13,7 @@ from diagnosis.errors import SightlineError
 from diagnosis.identity import Role
 from diagnosis.telemetry import configure_logging
 from gateway import audit_commands
+from gateway.backup import BackupFailed, Kept, back_up, restore
 from gateway.certbot import CertbotVariables, write_units
 from gateway.identity import commands
 from gateway.readiness import NotReady, wait_until_ready
@@ -113,6 +114,36 @@ def _invite_the_first_admin(settings: Settings, places: Places, supervisor: Supe
         supervisor.say("Nobody can administer Sightline yet. Open this link to become its admin;")
         supervisor.say("it works once, within 24 hours, and the next start prints a new one:")
         supervisor.say(f"{settings.url}/welcome/{token}")
+
+
+@app.command("backup")
+def backup(
+    to: Annotated[Path, typer.Argument(dir_okay=False, help="The new file.")],
+    run_dir: RunDir = None,
+) -> None:
+    """Write a backup of the run folder, of a running Sightline too."""
+    _kept("Backed up", to, lambda places: back_up(places, to), run_dir)
+
+
+@app.command("restore")
+def restore_backup(
+    backup: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A backup.")],
+    run_dir: RunDir = None,
+) -> None:
+    """Make a run folder of a backup, where there is none yet."""
+    _kept("Restored", backup, lambda places: restore(backup, places), run_dir)
+
+
+def _kept(done: str, file: Path, work: Callable[[Places], Kept], run_dir: Path | None) -> None:
+    places = Places.under(_settings(None, run_dir, None).run_dir)
+    try:
+        kept = work(places)
+    except BackupFailed as problem:
+        typer.echo(problem, err=True)
+        raise typer.Exit(1) from None
+    size = f"{kept.files} files, {kept.size / 1e6:.1f} MB"
+    typer.echo(f"{done} {places.run_dir}: {size}.")
+    typer.echo(f"{kept.digest}  {file}")
 
 
 Roles = Annotated[list[Role], typer.Option("--role", help="May be given several times.")]
