@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -16,10 +16,11 @@ from gateway import audit_commands
 from gateway.backup import BackupFailed, Kept, back_up, restore
 from gateway.certbot import CertbotVariables, write_units
 from gateway.identity import commands
+from gateway.preparing import Place, prepare
 from gateway.readiness import NotReady, wait_until_ready
 from gateway.rendering import read_variables, render
 from gateway.servers import ServerNotFound
-from gateway.settings import Settings
+from gateway.settings import Settings, deployed_identity
 from gateway.stack import (
     CannotStart,
     Places,
@@ -42,6 +43,7 @@ app = typer.Typer(
 
 app.add_typer(audit_commands.app, name="audit")
 
+T = TypeVar("T")
 Work = Callable[[IdentityStore, AuditLog], Awaitable[str]]
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The one TCP port, on 127.0.0.1.")]
@@ -191,17 +193,66 @@ def _print_link(run_dir: Path | None, work: Work) -> None:
     typer.echo(f"{url}/welcome/{token}")
 
 
-def _at_the_running_one(run_dir: Path | None, work: Work) -> tuple[str, str]:
-    """The address of the stack that runs from a folder, and what some work with its store gave."""
+def _at_the_running_one(run_dir: Path | None, work: Callable[..., Awaitable[T]]) -> tuple[str, T]:
+    """The address that people use, and what some work with the store of accounts gave: of the
+    deployment whose settings the environment holds, else of the stack that runs from a folder."""
     configure_logging("WARNING")
-    places = Places.under(_settings(None, run_dir, None).run_dir)
     try:
+        deployed = deployed_identity() if run_dir is None else None
+        if deployed is not None:
+            url = deployed.redis_url.get_secret_value()
+            done = commands.with_store(url, work, deployed.redis_ca_file)
+            return deployed.public_url, done
+        places = Places.under(_settings(None, run_dir, None).run_dir)
         return running_url(places), commands.with_store(redis_url(places, "identity"), work)
     except (CannotStart, SightlineError) as problem:
         typer.echo(problem, err=True)
     except ValidationError as problem:
         wrong = ", ".join(str(one["loc"][0]) for one in problem.errors())
         typer.echo(f"Not a possible value: {wrong}.", err=True)
+    raise typer.Exit(1)
+
+
+@app.command("invite-admin")
+def invite_admin(run_dir: RunDir = None) -> None:
+    """Print a one-time link for the first admin, while nobody can administer Sightline yet."""
+    url, token = _at_the_running_one(run_dir, commands.first_admin)
+    if token is None:
+        typer.echo("Somebody can administer Sightline; reset-user lets them in again.", err=True)
+        raise typer.Exit(1)
+    typer.echo("A link that works once, within 24 hours:", err=True)
+    typer.echo(f"{url}/welcome/{token}")
+
+
+@app.command("prepare")
+def prepare_deployment(
+    place: Annotated[str, typer.Argument(help="host: units on one server. compose: containers.")],
+    host_name: Annotated[
+        list[str], typer.Option(help="A name that people use; links begin with the first.")
+    ],
+    public_port: Annotated[int, typer.Option(min=1, max=65535, help="That people use.")] = 443,
+    certificate: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="With its chain (PEM).")
+    ] = None,
+    certificate_key: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Its private key (PEM).")
+    ] = None,
+) -> None:
+    """Write what the services of a server or of containers start with, below /etc/sightline and
+    /var/lib/sightline: users of Redis, keys, a certificate, the proxy's configuration, settings.
+    Passwords, keys and certificates that are there stay."""
+    if (certificate is None) != (certificate_key is None):
+        raise typer.BadParameter("a certificate and its key belong together")
+    given = (certificate, certificate_key) if certificate and certificate_key else None
+    try:
+        prepare(Place.read(place), host_name, public_port=public_port, certificate=given)
+    except ValidationError as problem:
+        wrong = ", ".join(str(one["input"]) for one in problem.errors())
+        typer.echo(f"Not a possible value: {wrong}.", err=True)
+    except (OSError, SightlineError) as problem:
+        typer.echo(problem, err=True)
+    else:
+        return
     raise typer.Exit(1)
 
 

@@ -141,6 +141,17 @@ class IdentitySettings(BaseSettings):
         return self
 
 
+def deployed_identity() -> IdentitySettings | None:
+    """The identity service's own settings where this process is given them, as the commands of a
+    server or a container are; None where a stack runs from a folder.
+
+    Raises:
+        pydantic.ValidationError: they are not whole.
+    """
+    given = "SIGHTLINE_GATEWAY_IDENTITY_REDIS_URL" in os.environ
+    return IdentitySettings() if given else None
+
+
 def child_environment(prefix: str | None = None) -> dict[str, str]:
     """What a child process inherits of this one's environment: names from a closed list.
 

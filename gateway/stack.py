@@ -261,27 +261,27 @@ def redis_url(places: Places, user: str) -> str:
 
 
 def redis_configuration(places: Places) -> str:
-    """Redis on a socket of its own, without TCP; every write is on the disk when it is answered."""
-    return "\n".join(
-        (
-            "port 0",
-            f'unixsocket "{places.redis_socket}"',
-            "unixsocketperm 600",
-            "protected-mode yes",
-            "daemonize no",
-            'logfile ""',
-            f'dir "{places.redis}"',
-            f'aclfile "{places.redis_users}"',
-            "appendonly yes",
-            "appendfsync always",
-            # The append-only file is the truth; a snapshot beside it would only cost time.
-            'save ""',
-            "maxmemory-policy noeviction",
-            "databases 1",
-            # Its own start-up lines are of no use to whoever types `make run`.
-            "loglevel warning",
-            "",
-        )
+    """Redis on a socket of its own, without TCP."""
+    listen = ("port 0", f'unixsocket "{places.redis_socket}"', "unixsocketperm 600")
+    return "\n".join((*listen, *redis_settings(places.redis, places.redis_users), ""))
+
+
+def redis_settings(folder: Path, acl: Path) -> tuple[str, ...]:
+    """Lines of redis.conf that hold wherever it runs; every write is on the disk when answered."""
+    return (
+        "protected-mode yes",
+        "daemonize no",
+        'logfile ""',
+        f'dir "{folder}"',
+        f'aclfile "{acl}"',
+        "appendonly yes",
+        "appendfsync always",
+        # The append-only file is the truth; a snapshot beside it would only cost time.
+        'save ""',
+        "maxmemory-policy noeviction",
+        "databases 1",
+        # Its own start-up lines are of no use to whoever types `make run`.
+        "loglevel warning",
     )
 
 

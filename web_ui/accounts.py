@@ -145,7 +145,7 @@ class GatewayClient:
 
     Args:
         settings: where it is and how long to wait for it.
-        transport: how to reach it; by default the settings' socket.
+        transport: how to reach it; by default the settings' socket or address.
 
     Every method raises `ServiceUnavailable` when the gateway does not answer, and the gateway's
     own error where it refuses.
@@ -154,9 +154,11 @@ class GatewayClient:
     def __init__(
         self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
+        if transport is None and settings.identity_socket is not None:
+            transport = httpx.AsyncHTTPTransport(uds=str(settings.identity_socket))
         self._http = httpx.AsyncClient(
-            base_url="http://gateway",
-            transport=transport or httpx.AsyncHTTPTransport(uds=str(settings.identity_socket)),
+            base_url=settings.identity_url or "http://gateway",
+            transport=transport,
             timeout=httpx.Timeout(settings.answer_seconds, connect=settings.connect_seconds),
             trust_env=False,
             # The browsers keep their cookies; one kept here would go along with another's request.

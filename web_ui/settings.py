@@ -22,8 +22,11 @@ class Settings(BaseSettings):
     """Address of inference_service without a path, where it is not on a socket."""
     identity_key_file: Path
     """Public key (PEM, Ed25519) of the gateway, which signs who is asking."""
-    identity_socket: Path
-    """Unix socket of the gateway's identity service: accounts, keys and the audit trail."""
+    identity_socket: Path | None = None
+    """Unix socket of the gateway's identity service (accounts, keys and the audit trail); goes
+    before `identity_url`."""
+    identity_url: str | None = None
+    """Address of the identity service without a path, where it is not on a socket."""
     organisation_sign_in: bool = False
     """Whether the page to sign in offers the accounts of an organisation (OIDC), too."""
     connect_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
@@ -45,10 +48,16 @@ class Settings(BaseSettings):
     """The least severe line that is logged."""
 
     @model_validator(mode="after")
-    def _an_api_to_talk_to(self) -> Self:
+    def _services_to_talk_to(self) -> Self:
         if self.api_socket is None and self.api_url is None:
             raise ValueError(
                 "the pages need the service that reads images: set SIGHTLINE_WEB_API_SOCKET to its"
                 " unix socket, or SIGHTLINE_WEB_API_URL to its address"
+            )
+        if self.identity_socket is None and self.identity_url is None:
+            raise ValueError(
+                "the pages need the service that knows who is asking: set"
+                " SIGHTLINE_WEB_IDENTITY_SOCKET to its unix socket, or SIGHTLINE_WEB_IDENTITY_URL"
+                " to its address"
             )
         return self

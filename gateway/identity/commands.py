@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 from diagnosis.audit import Action, AuditLog, connect_audit
@@ -24,8 +25,15 @@ closing it ends all of them."""
 T = TypeVar("T")
 
 
-def with_store(url: str, work: Callable[[IdentityStore, AuditLog], Awaitable[T]]) -> T:
+def with_store(
+    url: str,
+    work: Callable[[IdentityStore, AuditLog], Awaitable[T]],
+    ca_file: Path | None = None,
+) -> T:
     """Do some work with the store of accounts at `url`, and where it is written down.
+
+    Args:
+        ca_file: see `diagnosis.redis_connection.open_client`.
 
     Raises:
         AccountsUnavailable: the store does not answer.
@@ -33,7 +41,7 @@ def with_store(url: str, work: Callable[[IdentityStore, AuditLog], Awaitable[T]]
     """
 
     async def do() -> T:
-        store, audit = connect(url), connect_audit(url)
+        store, audit = connect(url, ca_file), connect_audit(url, ca_file)
         try:
             return await work(store, audit)
         finally:
