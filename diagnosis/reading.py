@@ -63,6 +63,7 @@ def compose(
     demo_digests: Collection[str] = (),
     explains: bool = False,
     prediction_id: UUID | None = None,
+    batch: UUID | None = None,
     dicom: bytes | None = None,
     point: OperatingPoint | None,
     timings_ms: Mapping[str, float],
@@ -81,6 +82,7 @@ def compose(
         demo_digests: of the model's checked demo images, so that a reading of one says so.
         explains: whether what serves the model can show where it looked.
         prediction_id: of the reading, where it was fixed before; None for a new one.
+        batch: that it is a reading of, if it is one's.
         dicom: the de-identified DICOM file that is kept beside it, if one is.
         point: the operating point to apply; None where the disease has no finding.
         timings_ms: milliseconds by step, so far.
@@ -119,6 +121,7 @@ def compose(
         timings_ms=dict(timings_ms),
         created_by=created_by,
         unit=unit,
+        batch=batch,
         patient_reference=patient_reference,
     )
 

@@ -29,7 +29,7 @@ memory with its share of the indexes; as plain JSON it took 2.8 KB.
 """
 
 from diagnosis.results.memory import MemoryResults
-from diagnosis.results.redis_store import RedisResults, connect
+from diagnosis.results.redis_store import RedisResults, connect, enter
 from diagnosis.results.store import (
     LONGEST_TEXT,
     MAX_PAGE,
@@ -49,4 +49,5 @@ __all__ = [
     "ResultStore",
     "Standing",
     "connect",
+    "enter",
 ]

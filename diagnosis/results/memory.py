@@ -28,6 +28,10 @@ class MemoryResults:
         if once is not None:
             self._once[prediction.unit, once] = prediction.id
 
+    async def add_many(self, predictions: Sequence[Prediction]) -> None:
+        for one in predictions:
+            await self.add(one)
+
     async def claim(self, unit: str, once: str) -> Claim:
         if (unit, once) in self._once:
             return self._once[unit, once] or "taken"

@@ -6,6 +6,7 @@ from typing import Unpack, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from diagnosis.contracts import Prediction, Review
 from diagnosis.opinions import Opined
@@ -21,6 +22,17 @@ _CLAIM_SECONDS = 120
 #: How long a key answers with its reading. A device may deliver what it could not send before.
 _ONCE_SECONDS = 30 * 24 * 60 * 60
 _TAKEN = b"-"
+
+
+def enter(transaction: Pipeline, prediction: Prediction) -> None:
+    """Add to a transaction what keeps a reading; where its id is kept already, nothing changes."""
+    unit, member = prediction.unit, prediction.id.hex
+    # SETNX and not SET: who may only add readings (the trainer) is allowed no more.
+    transaction.setnx(keys.row(unit, member), keys.packed(prediction))
+    for entry in keys.entries(prediction):
+        transaction.zadd(entry.key, {entry.member: 0})
+    for digest in prediction.image.kept:
+        transaction.sadd(keys.image(unit, digest), member)
 
 
 class RedisResults:
@@ -39,16 +51,19 @@ class RedisResults:
         self._indexing = Indexing(client)
 
     async def add(self, prediction: Prediction, once: str | None = None) -> None:
-        unit, member = prediction.unit, prediction.id.hex
         async with answers(), self._client.pipeline(transaction=True) as transaction:
-            # SETNX and not SET: who may only add readings (the trainer) is allowed no more.
-            transaction.setnx(keys.row(unit, member), keys.packed(prediction))
-            for entry in keys.entries(prediction):
-                transaction.zadd(entry.key, {entry.member: 0})
-            for digest in prediction.image.kept:
-                transaction.sadd(keys.image(unit, digest), member)
+            enter(transaction, prediction)
             if once is not None:
-                transaction.set(keys.once(unit, once), member, ex=_ONCE_SECONDS)
+                name = keys.once(prediction.unit, once)
+                transaction.set(name, prediction.id.hex, ex=_ONCE_SECONDS)
+            await transaction.execute()
+
+    async def add_many(self, predictions: Sequence[Prediction]) -> None:
+        if not predictions:
+            return
+        async with answers(), self._client.pipeline(transaction=True) as transaction:
+            for one in predictions:
+                enter(transaction, one)
             await transaction.execute()
 
     async def claim(self, unit: str, once: str) -> Claim:

@@ -182,6 +182,9 @@ class ResultStore(Protocol):
             once: a claimed key, which from now on answers with this reading; see `claim`.
         """
 
+    async def add_many(self, predictions: Sequence[Prediction]) -> None:
+        """Keep readings of one unit, all or none, in one round trip; see `add`."""
+
     async def claim(self, unit: str, once: str) -> Claim:
         """Take a key for a reading that is about to be made.
 

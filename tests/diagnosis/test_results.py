@@ -68,8 +68,7 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Redis]:
 async def fill(store: ResultStore, unit: str, count: int) -> list[Prediction]:
     """Add readings and return them newest first."""
     made = [make_prediction(unit=unit) for _ in range(count)]
-    for one in made:
-        await store.add(one)
+    await store.add_many(made)
     return made[::-1]
 
 
@@ -109,6 +108,7 @@ async def test_adding_twice_keeps_one_and_the_first(store: ResultStore, unit: st
     reading = make_prediction(unit=unit)
     await store.add(reading)
     await store.add(reading.model_copy(update={"created_by": "somebody_else"}))
+    await store.add_many([reading.model_copy(update={"created_by": "another"})] * 2)
     assert await store.list(unit, limit=10) == ((reading,), None)
 
 

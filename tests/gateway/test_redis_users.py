@@ -235,6 +235,7 @@ async def test_the_services_stay_within_their_rights(
     reading, batch = make_prediction(), make_prediction()
     await results.add(reading)
     await trainer.add(batch)
+    await trainer.add_many([batch])
     assert (await results.list("default", limit=10))[0] == (batch, reading)
     for asked in ({"sort": "urgent", "review": "open"}, {"text": "chest"}, {"class_id": "x"}):
         await results.list("default", limit=10, **asked)
