@@ -3,7 +3,7 @@
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from pydicom.dataset import Dataset
 
 from diagnosis.images.dicom_kept import keepable
-from tests.web_ui.test_browser import DISEASE, NARROWEST, Site, opened, site
+from tests.web_ui.stand_in_catalogue import coloured_picture
+from tests.web_ui.test_browser import DISEASE, NARROWEST, Site, opened, ready, site
 
 __all__ = ["site"]
 
@@ -430,6 +431,48 @@ def test_where_the_viewer_cannot_run_the_image_stays(chromium: Browser, site: Si
     with opened(chromium, site, path, java_script_enabled=False) as page:
         expect(page.get_by_alt_text("The image that was read")).to_be_visible()
         expect(page.get_by_role("button", name="Invert")).to_be_hidden()
+
+
+def open_without_the_viewer(page: Page, path: str) -> Callable[[], None]:
+    """Open a reading whose viewer is still on its way; what is returned lets it come."""
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+        # The first file only brings the large one, which the page does not wait for.
+        if len(asked) == 1:
+            route.continue_()
+
+    page.route(re.compile("/assets/viewer-"), hold)
+    with page.expect_request(lambda _: len(asked) == 2):
+        page.goto(path)
+        # Any request at all, so that the condition is looked at once more.
+        page.evaluate("fetch('/static/dist/favicon.svg').then(() => true)")
+    expect(page.locator('[data-viewer=""]')).to_have_count(1)
+    return lambda: asked[1].continue_()
+
+
+@pytest.mark.parametrize(
+    ("width", "judged"), [(320, True), (1024, False), (1440, True)], ids=["320", "1024", "1440"]
+)
+def test_nothing_moves_when_the_viewer_comes(
+    chromium: Browser, site: Site, width: int, judged: bool
+) -> None:
+    """Whoever has pressed the mouse over a button lets go over the same button."""
+    places = """() => [...document.querySelectorAll('main *')]
+        .filter(node => node.checkVisibility({visibilityProperty: true}))
+        .filter(node => !node.closest('[data-viewer]') || node.matches('figcaption, .film-panes'))
+        .map(node => [node.tagName + '.' + node.className, node.getBoundingClientRect()])
+        .map(([name, box]) => [name, box.x, box.y, box.width, box.height].join(' '))"""
+    path = site.read(png(RAMP) if judged else coloured_picture())
+    size = {"width": width, "height": 900}
+    with opened(chromium, site, "/about", viewport=size, service_workers="block") as page:
+        release = open_without_the_viewer(page, path)
+        before = page.evaluate(places)
+        release()
+        ready(page)
+        after = page.evaluate(places)
+    assert [one for one in after if one not in before] == []
 
 
 def test_only_a_reading_brings_the_viewer(chromium: Browser, site: Site) -> None:

@@ -13,11 +13,6 @@ export class Beside {
     this.add = add;
     this.choice = room.part("beside");
     this.choice.addEventListener("change", () => void this.show(this.choice.value));
-    // With nothing to put beside the image there is nothing to choose.
-    const alone = this.choice.options.length < 2;
-    room.part("beside-label").hidden = alone;
-    const button = room.root.querySelector<HTMLElement>("[data-act=beside]");
-    if (button) button.hidden = alone;
     this.layHeatmap(0);
     room.onChange(() => this.heatmapFollows());
   }
