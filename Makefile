@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run backup restore test security fuzz check fix bench no-egress audit-packages sbom licences \
+.PHONY: help setup run backup restore test security fuzz check fix bench bench-store no-egress audit-packages sbom licences \
 	translations screenshots train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -76,6 +76,9 @@ fix: $(DONE)/everything ## Mend what ruff can mend, and format
 
 bench: setup ## Measure how long a reading takes, and how many a second
 	$(BIN)/python tests/load/bench.py
+
+bench-store: setup ## Measure 100,000 readings: their memory, their list, their backup
+	$(BIN)/python tests/load/store.py
 
 no-egress: setup ## Run end to end, publish included, where no packet can leave, and tell of each that tried
 	$(BIN)/python -m tests.e2e.no_egress $(BIN)/python -m pytest -q -p no:cacheprovider \

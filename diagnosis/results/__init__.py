@@ -11,7 +11,8 @@ transaction reaches them on a cluster too.
     results:{u}:all                          sorted set of ids, all with score 0
     results:{u}:disease:<d>                  the same for one disease
     results:{u}:class:<c>                    the same for one top class, of any disease
-    results:{u}:disease:<d>:class:<c>        the same for one top class of one disease
+    results:{u}:disease:<d>:class:<c>        the same for one top class of one disease, of readings
+                                             that versions before stored; asked by nobody
     results:{u}:band:<b>                     the same for one band, `not_judged` or `none`
     results:{u}:review:<state>               the same for what the newest review came to; a reading
                                              in none of them is open

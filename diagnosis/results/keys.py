@@ -1,6 +1,7 @@
 """Names of keys and the form of rows. See the package for what each key holds."""
 
 import hashlib
+import json
 import logging
 import zlib
 from collections.abc import Iterable
@@ -91,11 +92,21 @@ class Entry:
 def entries(prediction: Prediction) -> tuple[Entry, ...]:
     """Where a new reading is entered."""
     unit, member = prediction.unit, prediction.id.hex
-    disease, top = prediction.disease, top_class(prediction)
-    names = [index(unit, None, None), index(unit, disease, None)]
+    top = top_class(prediction)
+    names = [index(unit, None, None), index(unit, prediction.disease, None)]
     if top is not None:
-        names += [index(unit, None, top), index(unit, disease, top)]
+        names.append(index(unit, None, top))
     return (*(Entry(name, member) for name in names), *later_entries(prediction))
+
+
+def earlier_entries(prediction: Prediction) -> tuple[Entry, ...]:
+    """Where versions before entered a reading and this one does not: one class of one disease,
+    which the two other indexes tell as well, took 134 bytes a reading."""
+    top = top_class(prediction)
+    if top is None:
+        return ()
+    name = index(prediction.unit, prediction.disease, top)
+    return (Entry(name, prediction.id.hex),)
 
 
 def later_entries(prediction: Prediction) -> tuple[Entry, ...]:
@@ -136,6 +147,17 @@ def readable(row: bytes) -> Prediction:
             remedy="Try again later; if it stays so, tell whoever runs this service.",
             cause=f"unreadable row: {type(error).__name__}",
         ) from None
+
+
+def could_say(row: bytes, words: Iterable[str]) -> bool:
+    """Whether a row holds all these words anywhere, which takes a quarter of the time that reading
+    it takes; of a damaged one, True."""
+    try:
+        text = unpacked(row).decode().lower()
+    except (zlib.error, ValueError):
+        return True
+    # As the row writes them: a quotation mark with a stroke before it.
+    return all(json.dumps(word, ensure_ascii=False)[1:-1] in text for word in words)
 
 
 def mentions(row: bytes, patient_reference: str) -> bool:

@@ -66,7 +66,7 @@ async def page(client: Redis, unit: str, asked: Wanted) -> Page:
             while kept:
                 step = _ROWS_AT_ONCE if asked.words else asked.limit + 1 - len(found)
                 now, kept = kept[:step], kept[step:]
-                rows_now = keys.readable_rows(await rows(client, unit, now))
+                rows_now = await _saying(client, unit, now, asked.words)
                 found += [(place, one) for one in rows_now if asked.fits(one)]
                 upper = now[-1]
                 if len(found) > asked.limit:
@@ -121,6 +121,14 @@ async def rows(client: Redis, unit: str, ids: Sequence[str | bytes]) -> list[byt
     return cast("list[bytes | None]", await client.mget(names))
 
 
+async def _saying(
+    client: Redis, unit: str, ids: Sequence[str], words: Sequence[str]
+) -> list[Prediction]:
+    """The readings of these ids, without those that cannot hold the words."""
+    found = [one for one in await rows(client, unit, ids) if one is not None]
+    return keys.readable_rows(one for one in found if not words or keys.could_say(one, words))
+
+
 async def _sources(
     client: Redis, unit: str, asked: Wanted, part: ListedBand | None
 ) -> tuple[_Source, list[_Source]]:
@@ -130,8 +138,10 @@ async def _sources(
         found.append(_Source(keys.band_index(unit, part)))
     if asked.review in keys.REVIEWED:
         found.append(_Source(keys.review_index(unit, asked.review)))
-    if asked.disease is not None or asked.class_id is not None:
-        found.append(_Source(keys.index(unit, asked.disease, asked.class_id)))
+    if asked.disease is not None:
+        found.append(_Source(keys.index(unit, asked.disease, None)))
+    if asked.class_id is not None:
+        found.append(_Source(keys.index(unit, None, asked.class_id)))
     if asked.patient_reference is not None:
         # One patient's are few: the others are asked of those few.
         prefix = keys.patient_prefix(asked.patient_reference)

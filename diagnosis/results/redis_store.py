@@ -121,7 +121,7 @@ class RedisResults:
         member = prediction_id.hex
         async with answers(), self._client.pipeline(transaction=True) as transaction:
             transaction.getdel(keys.row(unit, member))
-            for entry in keys.entries(prediction):
+            for entry in (*keys.entries(prediction), *keys.earlier_entries(prediction)):
                 transaction.zrem(entry.key, entry.member)
             for digest in prediction.image.kept:
                 transaction.srem(keys.image(unit, digest), member)

@@ -7,11 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from diagnosis.contracts import Prediction, Review, new_prediction_id, now
 from diagnosis.errors import AlreadyReviewed, InvalidRequest, StoreUnavailable, UnknownPrediction
 from diagnosis.results import RedisResults, ResultStore, connect, listing
+from diagnosis.results.keys import could_say, packed
+from diagnosis.results.store import says
 from tests.diagnosis.test_results import client, redis_cluster, redis_store, store, unit
 from tests.fixtures.predictions import make_prediction
 from tests.fixtures.redis import RedisServer
@@ -119,6 +123,15 @@ async def test_words_are_looked_for_in_what_the_list_shows(store: ResultStore, u
     assert await pages(store, unit, text="chest", band="uncertain") == [chest.id]
     assert await pages(store, unit, text=str(chest.id), band="not_judged") == []
     assert await pages(store, unit, text=str(chest.id), review="agreed") == []
+
+
+@given(name=st.text(min_size=1, max_size=60))
+def test_no_row_that_says_a_word_is_passed_over(name: str) -> None:
+    """A row is looked through before it is read, as it is written."""
+    reading = make_prediction().model_copy(update={"disease_name": name})
+    for word in name.lower().split():
+        assert not says(reading, [word]) or could_say(packed(reading), [word])
+    assert not could_say(packed(reading), ["nowhere-at-all"])
 
 
 @pytest.mark.parametrize(
@@ -336,6 +349,19 @@ async def test_rows_of_a_version_before_are_listed_as_any_other(
     left = [key async for key in client.scan_iter(f"results:{{{unit}}}:*")]
     assert left == [f"results:{{{unit}}}:indexed".encode()]
     await later.close()
+
+
+async def test_what_a_version_before_entered_goes_with_its_reading(
+    redis_store: RedisResults, client: Redis, unit: str
+) -> None:
+    reading = banded(unit, "uncertain")
+    await redis_store.add(reading)
+    top = reading.top[0].id
+    await client.zadd(
+        f"results:{{{unit}}}:disease:{reading.disease}:class:{top}", {reading.id.hex: 0}
+    )
+    await redis_store.delete(unit, reading.id)
+    assert [key async for key in client.scan_iter(f"results:{{{unit}}}:*")] == []
 
 
 async def test_a_review_that_cannot_be_read_is_said_and_left_alone(
