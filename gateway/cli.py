@@ -148,6 +148,16 @@ def _kept(done: str, file: Path, work: Callable[[Places], Kept], run_dir: Path |
     typer.echo(f"{kept.digest}  {file}")
 
 
+@app.command("redis-url")
+def print_redis_url(run_dir: RunDir = None) -> None:
+    """Print the address of the local stack's Redis for the trainer, password included."""
+    try:
+        typer.echo(redis_url(Places.under(_settings(None, run_dir, None).run_dir), "trainer"))
+    except CannotStart as problem:
+        typer.echo(problem, err=True)
+        raise typer.Exit(1) from None
+
+
 Roles = Annotated[list[Role], typer.Option("--role", help="May be given several times.")]
 
 

@@ -10,6 +10,7 @@ from trainer.commands import (
     exporting,
     gating,
     importing,
+    inferring,
     registry,
     reviewing,
     searching,
@@ -43,6 +44,7 @@ app.command()(searching.pretrain)
 app.command(name="import-h5")(importing.import_h5)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.compare)
+app.command()(inferring.infer)
 app.command()(gating.gate)
 app.command(name="make-key")(registry.make_key_pair)
 app.command()(registry.publish)

@@ -234,7 +234,7 @@ def find_files(
     named = {one.path for one in found}
     skipped = [
         Skipped(path, "not-in-manifest")
-        for path in _files(root.resolve())
+        for path in files_below(root.resolve())
         if path not in named and path != chosen.resolve() and path.name not in _OURS
     ]
     return found, skipped, any(row.group for row in rows)
@@ -263,11 +263,11 @@ def _scan(root: Path, disease: Disease | None) -> tuple[list[Found], list[Skippe
     for one in folders:
         split = splits[one]
         if split is None:
-            found += [Found(path, one.name, None) for path in _files(one)]
+            found += [Found(path, one.name, None) for path in files_below(one)]
             continue
         skipped += [Skipped(path, "outside-class-folders") for path in _loose(one)]
         for inner in _folders(one):
-            found += [Found(path, inner.name, split) for path in _files(inner)]
+            found += [Found(path, inner.name, split) for path in files_below(inner)]
     return sorted(found, key=lambda one: str(one.path)), skipped
 
 
@@ -296,7 +296,8 @@ def _loose(folder: Path) -> list[Path]:
     )
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """Every file in a folder and below it but for hidden ones and what systems leave behind."""
     return sorted(
         one
         for one in folder.rglob("*")

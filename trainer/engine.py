@@ -4,6 +4,7 @@ Both are loaded from verified bytes. Outputs are raw logits, as the card says.
 """
 
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis.artifacts import VerifiedArtifact
+from diagnosis.artifacts import Card, VerifiedArtifact
 from trainer import runtime
 from trainer.refusals import PrecisionMissing
 from trainer.runtime import Precision
@@ -82,6 +83,64 @@ def compile_ir(xml: bytes, weights: bytes, precision: Precision) -> Network:
             for start in range(0, len(inputs), BATCH)
         ]
         return np.concatenate(parts).astype(np.float32)
+
+    return run
+
+
+def compile_streams(xml: bytes, weights: bytes, card: Card, streams: int) -> Network:
+    """An OpenVINO IR in f32 for many threads: each has an infer request, each request a core.
+
+    Args:
+        xml: of the graph.
+        weights: of the graph.
+        card: the shape of an image.
+        streams: images computed at once.
+    """
+    ov = runtime.openvino()
+    core = ov.Core()
+    graph = core.read_model(model=xml, weights=weights)
+    # A graph of a fixed shape is faster than one for any number, also image by image.
+    graph.reshape([1, card.input.height, card.input.width, card.input.channels])
+    compiled = core.compile_model(
+        graph,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": streams,
+        },
+    )
+    threads = threading.local()
+
+    def run(inputs: Floats) -> Floats:
+        request = getattr(threads, "request", None)
+        if request is None:
+            request = threads.request = compiled.create_infer_request()
+        outputs = np.empty((len(inputs), len(card.classes)), np.float32)
+        for index in range(len(inputs)):
+            # The request's own memory is overwritten by the next image, so it is copied.
+            image = inputs[index : index + 1]
+            outputs[index] = request.infer({0: image}, share_inputs=True, share_outputs=True)[0][0]
+        return outputs
+
+    return run
+
+
+def whole_batches(model: Any, size: int) -> Network:
+    """A Keras model compiled for batches of one size; the last is filled up with zeros.
+
+    Another size would be compiled anew, which takes longer than the images that are left.
+    """
+
+    def run(inputs: Floats) -> Floats:
+        parts = []
+        for start in range(0, len(inputs), size):
+            part = inputs[start : start + size]
+            filled = np.zeros((size, *part.shape[1:]), np.float32)
+            filled[: len(part)] = part
+            parts.append(np.asarray(model.predict_on_batch(filled), np.float32)[: len(part)])
+        return np.concatenate(parts)
 
     return run
 

@@ -54,6 +54,25 @@ def keras() -> Any:
     return module
 
 
+def exact_arithmetic() -> None:
+    """Let a GPU multiply in full 32 bit: by itself it rounds the factors to 10 bits (TF32), and
+    the same image would score otherwise than on a CPU."""
+    backend = keras().backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    elif backend == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")  # type: ignore[no-untyped-call]
+    elif backend == "torch":
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def devices() -> int:
     """Among how many devices a batch is dealt; 1 unless `trainer.hardware` chose several."""
     distribution = keras().distribution.distribution()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: The checkout; relative defaults would depend on where a command is typed.
@@ -50,6 +50,14 @@ class Settings(BaseSettings):
     weights: Path | None = Field(
         None,
         description="Pretrained SqueezeNet v1.1 weights (.h5) of the recipes that start from them.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Where `infer` posts readings: unix://, redis:// or rediss://, as trainer.",
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="For rediss://: the authority (PEM) that signed the server's certificate.",
     )
     workers: int = Field(
         2, ge=1, le=64, description="Threads that decode, preprocess and augment images."

@@ -1,0 +1,124 @@
+"""How `predict_batch` is fed: what runs the network, on how many images, how many calls at once."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+from diagnosis.artifacts import VerifiedArtifact
+from trainer.engine import Network, compile_streams, load_keras, whole_batches
+from trainer.infer.predictor import Answer, OneAtATime, Prepare, Prepared, Preparer, one_by_one
+from trainer.refusals import TrainerRefused
+from trainer.runtime import exact_arithmetic, keras
+
+EngineName = Literal["openvino", "keras"]
+#: From names to their answers.
+PredictBatch = Callable[[Sequence[str]], list[Answer]]
+
+_NVIDIA = Path("/dev/nvidia0")
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How an engine is kept busy."""
+
+    block: int
+    """Images of one call of `predict_batch`."""
+    calls: int
+    """Calls at once: one computes while others decode."""
+    processes: int
+    """That prepare images; 0: each call prepares its own, one after the other."""
+
+
+def feeding(engine: EngineName, workers: int) -> Feeding:
+    """How to feed an engine on so many cores.
+
+    A CPU has nothing to overlap with: every core decodes and computes in turn, on small blocks so
+    that all end together. A GPU takes large batches while processes of their own decode the next.
+    """
+    if engine == "openvino":
+        return Feeding(block=8, calls=workers, processes=0)
+    return Feeding(block=256, calls=3, processes=workers)
+
+
+def open_engine(engine: EngineName, artifact: VerifiedArtifact, workers: int) -> Network:
+    """What runs an artifact, safe to call from many threads.
+
+    Raises:
+        TrainerRefused: the artifact has no graph for OpenVINO.
+    """
+    if engine == "keras":
+        exact_arithmetic()
+        block = feeding(engine, workers).block
+        return OneAtATime(whole_batches(load_keras(artifact.keras), block))
+    if artifact.ir_xml is None or artifact.ir_bin is None:
+        raise TrainerRefused("This artifact has no OpenVINO graph: use --engine keras.")
+    return compile_streams(artifact.ir_xml, artifact.ir_bin, artifact.card, workers)
+
+
+def chosen_engine() -> EngineName:
+    """Keras where it sees a GPU, else OpenVINO. Keras is imported only where there may be one."""
+    if not _NVIDIA.exists():
+        return "openvino"
+    found = keras().distribution.list_devices()
+    return "keras" if any(one.startswith(("gpu", "cuda")) for one in found) else "openvino"
+
+
+class Pool:
+    """Processes that prepare images; `prepare` is what a `Predictor` is given."""
+
+    def __init__(self, processes: int) -> None:
+        # Not forked: a runtime that has threads does not survive that.
+        self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+        self._processes = processes
+
+    def prepare(self, preparer: Preparer, names: Sequence[str]) -> Iterable[Prepared]:
+        """See `Prepare`."""
+        chunk = max(1, len(names) // (4 * self._processes))
+        return self._pool.map(partial(_prepare, preparer), names, chunksize=chunk)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _prepare(preparer: Preparer, name: str) -> Prepared:
+    return preparer(name)
+
+
+def preparing(fed: Feeding, closing: ExitStack) -> Prepare:
+    """What prepares images, until the stack is closed."""
+    if not fed.processes:
+        return one_by_one
+    pool = Pool(fed.processes)
+    closing.callback(pool.close)
+    return pool.prepare
+
+
+def answers(predict: PredictBatch, names: Iterable[str], fed: Feeding) -> Iterator[list[Answer]]:
+    """The answers of some files block by block, in their order, computed ahead in threads.
+
+    Args:
+        predict: `Predictor.predict_batch`.
+        names: of the files.
+        fed: how many at once.
+    """
+    left = iter(names)
+    pool: Executor = ThreadPoolExecutor(fed.calls, thread_name_prefix="predicting")
+    ahead: deque[Future[list[Answer]]] = deque()
+    try:
+        while True:
+            # As many again wait as are at work, so that none is idle while answers are posted.
+            while len(ahead) < 2 * fed.calls and (block := list(islice(left, fed.block))):
+                ahead.append(pool.submit(predict, block))
+            if not ahead:
+                return
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
