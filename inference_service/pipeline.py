@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -38,6 +38,9 @@ Files = dict[str, bytes]
 
 #: Of what is no reading and waits for a thread; one more is refused.
 MOST_ASIDE = 8
+
+#: Seconds after which a store that has been told something has done it, or never will.
+DOUBT_SECONDS = 30.0
 
 
 class Place:
@@ -90,6 +93,8 @@ class Pipeline:
         self._keep_dicom = keep_dicom
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reading")
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # Files of readings that the store may or may not have kept: unit, digest, since when.
+        self._doubted: dict[tuple[str, str], float] = {}
 
     def close(self) -> None:
         """End the threads after the work they have."""
@@ -355,7 +360,11 @@ class Pipeline:
         return image
 
     async def _keep(self, prediction: Prediction, files: "Files", once: str | None) -> Prediction:
-        """Keep the files, then the reading; when the reading cannot be kept, neither are they.
+        """Keep the files, then the reading; when the reading is not kept, neither are they.
+
+        Where the store does not answer, nobody knows whether it is: it may have got all of it and
+        be about to write it down. And another reading may show the same image. So `settle` sees to
+        the files, later.
 
         `store` in the timings is the image's part: a reading cannot hold how long it took to
         store itself. The metric has both.
@@ -363,11 +372,8 @@ class Pipeline:
         unit, began = prediction.unit, time.perf_counter()
         # The lock is the image's; a DICOM file's digest follows from that of its image.
         async with self._lock(kept_as(unit, prediction.image.digest)):
-            new: list[str] = []
             for digest, file in files.items():
-                name = kept_as(unit, digest)
-                if await asyncio.to_thread(self._images.put, name, file):
-                    new.append(name)
+                await asyncio.to_thread(self._images.put, kept_as(unit, digest), file)
             stored = round((time.perf_counter() - began) * 1000, 3)
             prediction = prediction.model_copy(
                 update={"timings_ms": {**prediction.timings_ms, "store": stored}}
@@ -375,14 +381,33 @@ class Pipeline:
             try:
                 await self._results.add(prediction, once)
             except BaseException:
-                for name in new:
-                    with suppress(StoreUnavailable):
-                        await asyncio.to_thread(self._images.delete, name)
+                self._doubted |= {(unit, digest): time.monotonic() for digest in files}
                 raise
         self._metrics.step_seconds.labels(prediction.disease, "store").observe(
             time.perf_counter() - began
         )
         return prediction
+
+    async def settle(self) -> None:
+        """Delete the files of readings that turned out not to be kept.
+
+        A store that hung does what it was told before once it goes on; after `DOUBT_SECONDS`, and
+        once it has answered, it has.
+
+        Raises:
+            StoreUnavailable: it does not answer yet; asked again, the rest is seen to.
+        """
+        limit = time.monotonic() - DOUBT_SECONDS
+        for (unit, digest), since in list(self._doubted.items()):
+            if since > limit:
+                continue
+            await self._results.ping()
+            async with self._lock(kept_as(unit, digest)):
+                if not await self._results.keeps_image(unit, digest):
+                    await asyncio.to_thread(self._images.delete, kept_as(unit, digest))
+            # Not one that was doubted again meanwhile.
+            if self._doubted.get((unit, digest)) == since:
+                del self._doubted[unit, digest]
 
     def _lock(self, name: str) -> asyncio.Lock:
         """One lock an image: a reading of it is not added while another's deletion looks whether

@@ -99,6 +99,7 @@ class Service:
             asyncio.create_task(self._follow_registry()),
             asyncio.create_task(_repeat(self.store_answers, settings.reload_seconds)),
             asyncio.create_task(_repeat(self._sweep, settings.sweep_seconds)),
+            asyncio.create_task(_repeat(self.pipeline.settle, settings.reload_seconds)),
         ]
 
     async def stop(self) -> None:

@@ -10,7 +10,7 @@ from diagnosis.contracts import (
     ReviewState,
     listed_band,
 )
-from diagnosis.errors import AlreadyReviewed, UnknownPrediction
+from diagnosis.errors import AlreadyReviewed, ReadingUnderWay, UnknownPrediction
 from diagnosis.opinions import Opined
 from diagnosis.results.store import Asked, Claim, Page, Standing, wanted
 
@@ -24,6 +24,11 @@ class MemoryResults:
         self._once: dict[tuple[str, str], UUID | None] = {}
 
     async def add(self, prediction: Prediction, once: str | None = None) -> None:
+        if once is not None and self._once.get((prediction.unit, once)) not in (
+            None,
+            prediction.id,
+        ):
+            raise ReadingUnderWay
         self._rows.setdefault((prediction.unit, prediction.id), prediction)
         if once is not None:
             self._once[prediction.unit, once] = prediction.id
@@ -39,7 +44,8 @@ class MemoryResults:
         return "ours"
 
     async def release(self, unit: str, once: str) -> None:
-        self._once.pop((unit, once), None)
+        if self._once.get((unit, once)) is None:
+            self._once.pop((unit, once), None)
 
     async def get(self, unit: str, prediction_id: UUID) -> Prediction | None:
         return self._rows.get((unit, prediction_id))

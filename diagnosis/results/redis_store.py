@@ -1,14 +1,17 @@
 """Readings in Redis. Durability is the server's: it runs with AOF `always`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Unpack, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+from redis.exceptions import WatchError
 
 from diagnosis.contracts import Prediction, Review
+from diagnosis.errors import ReadingUnderWay
 from diagnosis.opinions import Opined
 from diagnosis.redis_connection import answers, open_client
 from diagnosis.results import keys, listing, reviewing
@@ -17,8 +20,9 @@ from diagnosis.results.store import Asked, Claim, Page, Standing, wanted
 
 #: Rows that are looked through in one round trip; about half a megabyte.
 _ROWS_AT_ONCE = 500
-#: How long a claimed key is taken where nothing came of it: longer than any reading takes.
-_CLAIM_SECONDS = 120
+#: How long a claimed key is taken where nothing came of it. A reading may take longer; then the
+#: first that is added counts.
+_CLAIM_SECONDS = 30
 #: How long a key answers with its reading. A device may deliver what it could not send before.
 _ONCE_SECONDS = 30 * 24 * 60 * 60
 _TAKEN = b"-"
@@ -52,11 +56,25 @@ class RedisResults:
 
     async def add(self, prediction: Prediction, once: str | None = None) -> None:
         async with answers(), self._client.pipeline(transaction=True) as transaction:
+            if once is None:
+                enter(transaction, prediction)
+                await transaction.execute()
+            else:
+                await self._add_once(transaction, prediction, keys.once(prediction.unit, once))
+
+    async def _add_once(self, transaction: Pipeline, prediction: Prediction, name: str) -> None:
+        """Add it unless the key has an answer, which nobody gives it between look and change."""
+        member = prediction.id.hex
+        while True:
+            await transaction.watch(name)
+            if await transaction.get(name) not in (None, _TAKEN, member.encode()):
+                raise ReadingUnderWay
+            transaction.multi()  # type: ignore[no-untyped-call]
             enter(transaction, prediction)
-            if once is not None:
-                name = keys.once(prediction.unit, once)
-                transaction.set(name, prediction.id.hex, ex=_ONCE_SECONDS)
-            await transaction.execute()
+            transaction.set(name, member, ex=_ONCE_SECONDS)
+            with suppress(WatchError):
+                await transaction.execute()
+                return
 
     async def add_many(self, predictions: Sequence[Prediction]) -> None:
         if not predictions:
@@ -75,8 +93,15 @@ class RedisResults:
         return "taken" if kept is None or kept == _TAKEN else UUID(hex=kept.decode())
 
     async def release(self, unit: str, once: str) -> None:
-        async with answers():
-            await self._client.delete(keys.once(unit, once))
+        name = keys.once(unit, once)
+        async with answers(), self._client.pipeline(transaction=True) as transaction:
+            await transaction.watch(name)
+            if await transaction.get(name) == _TAKEN:
+                transaction.multi()  # type: ignore[no-untyped-call]
+                transaction.delete(name)
+                # Where it failed, somebody has just given it an answer.
+                with suppress(WatchError):
+                    await transaction.execute()
 
     async def get(self, unit: str, prediction_id: UUID) -> Prediction | None:
         async with answers():

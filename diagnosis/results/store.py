@@ -180,6 +180,10 @@ class ResultStore(Protocol):
         Args:
             prediction: the reading.
             once: a claimed key, which from now on answers with this reading; see `claim`.
+
+        Raises:
+            ReadingUnderWay: the key answers with another reading, because the claim ran out and
+                somebody else was faster. This one is not kept.
         """
 
     async def add_many(self, predictions: Sequence[Prediction]) -> None:
@@ -190,12 +194,12 @@ class ResultStore(Protocol):
 
         Returns:
             "ours" where it was free: then `add` or `release` it. "taken" where somebody else is at
-            it, or was when its process ended less than two minutes ago. The id of the reading that
-            was added with it in the last 30 days.
+            it, or was when its process ended less than half a minute ago. The id of the reading
+            that was added with it in the last 30 days.
         """
 
     async def release(self, unit: str, once: str) -> None:
-        """Give a claimed key back: no reading came of it, and none can come any more."""
+        """Give a claimed key back: no reading came of it. Nothing where one has."""
 
     async def get(self, unit: str, prediction_id: UUID) -> Prediction | None:
         """One reading of a unit, or None."""

@@ -345,11 +345,12 @@ async def _released_if_refused(
 ) -> AsyncIterator[None]:
     """Give a claimed key back where no reading came of it.
 
-    Not where the store did not answer: the reading may be there, and then so is the key's answer.
+    Not where the store did not answer: the reading may be there, and then so is the key's answer;
+    and not where somebody else's reading is.
     """
     try:
         yield
-    except StoreUnavailable:
+    except (StoreUnavailable, ReadingUnderWay):
         raise
     except BaseException:
         if once is not None:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from diagnosis.contracts import Prediction, Review, new_prediction_id, now
-from diagnosis.errors import AlreadyReviewed, InvalidRequest, StoreUnavailable, UnknownPrediction
+from diagnosis.errors import (
+    AlreadyReviewed,
+    InvalidRequest,
+    ReadingUnderWay,
+    StoreUnavailable,
+    UnknownPrediction,
+)
 from diagnosis.results import RedisResults, ResultStore, connect, listing
 from diagnosis.results.keys import could_say, packed
 from diagnosis.results.store import says
@@ -281,6 +287,32 @@ async def test_a_key_is_taken_once_and_answers_with_its_reading(
     assert await store.claim(f"{unit}_b", "a") == "ours"
     await store.delete(unit, reading.id)
     assert await store.claim(unit, "a") == reading.id
+
+
+async def test_of_two_that_read_one_image_the_first_to_keep_it_counts(
+    store: ResultStore, unit: str
+) -> None:
+    """The claim of one ran out while it was stopped, and another took the key."""
+    first, second = banded(unit, "uncertain"), banded(unit, "uncertain")
+    assert await store.claim(unit, "a") == "ours"
+    await store.add(first, "a")
+    with pytest.raises(ReadingUnderWay):
+        await store.add(second, "a")
+    await store.release(unit, "a")
+    assert await store.claim(unit, "a") == first.id
+    assert await store.get(unit, second.id) is None
+    await store.add(first, "a")
+    assert await pages(store, unit) == [first.id]
+
+
+async def test_of_many_that_keep_a_reading_under_one_key_one_does(
+    store: ResultStore, unit: str
+) -> None:
+    readings = [banded(unit, "uncertain") for _ in range(6)]
+    done = await asyncio.gather(*(store.add(one, "a") for one in readings), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in done) == ["NoneType", *["ReadingUnderWay"] * 5]
+    (kept,) = await pages(store, unit)
+    assert await store.claim(unit, "a") == kept
 
 
 # ---- Redis alone -----------------------------------------------------------------------------

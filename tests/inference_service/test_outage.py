@@ -12,6 +12,7 @@ import pytest
 from diagnosis.contracts import Prediction
 from diagnosis.errors import StoreUnavailable
 from diagnosis.results import MemoryResults, connect
+from inference_service import pipeline
 from tests.fixtures.live_service import DISEASE, Live, Start
 from tests.fixtures.redis import RedisServer
 from tests.inference_service.pictures import BRIGHT, DARK, picture, png
@@ -60,17 +61,33 @@ async def test_readings_survive_redis_and_wait_for_it(
     assert "sightline_store_up 1.0" in (await live.client.get("/metrics")).text
 
 
-class FailsLate(MemoryResults):
-    """A store that answers a ping and then cannot keep the reading."""
+class SaysNothing(MemoryResults):
+    """A store that hung while it was told: it kept the reading in the end, or it did not."""
+
+    def __init__(self, keeps: bool) -> None:
+        super().__init__()
+        self._keeps = keeps
 
     async def add(self, prediction: Prediction, once: str | None = None) -> None:
+        if self._keeps:
+            await super().add(prediction, once)
         raise StoreUnavailable(cause="for the test")
 
 
-async def test_a_reading_that_cannot_be_kept_leaves_no_image_behind(start: Start) -> None:
-    live = await start(FailsLate())
-    assert (await live.read(BRIGHT)).status_code == 503
-    assert kept_images(live) == []
+async def test_an_image_stays_exactly_as_long_as_its_reading_may_be_kept(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted at once, it would be missing where Redis writes the reading down after all."""
+    for keeps in (False, True):
+        live = await start(SaysNothing(keeps))
+        assert (await live.read(BRIGHT)).status_code == 503
+        assert len(kept_images(live)) == 1
+        await live.service.pipeline.settle()
+        assert len(kept_images(live)) == 1, "it is too early to know"
+        with monkeypatch.context() as later:
+            later.setattr(pipeline, "DOUBT_SECONDS", -1.0)
+            await live.service.pipeline.settle()
+        assert len(kept_images(live)) == keeps
 
 
 class FailsOnce(MemoryResults):
