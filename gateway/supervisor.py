@@ -1,10 +1,10 @@
 """Runs the processes of the stack together.
 
 honcho's manager multiplexes their output and stops all when one ends for good. What is added here:
-once all are ready, a process that ends by itself is started again, and the others only wait for
-it; a signal that comes while the processes are being started is kept until they can be stopped;
-they stop in order, the door first and the store last; and none outlives this process, even if it
-is killed.
+once all are ready, a process that ends by itself is started again, after longer pauses where it
+does not stay up, and the others only wait for it; a signal that comes while the processes are
+being started is kept until they can be stopped; they stop in order, the door first and the store
+last; and none outlives this process, even if it is killed.
 """
 
 import contextlib
@@ -32,10 +32,11 @@ _START_SECONDS = 10.0
 #: How long a process may take to stop in its turn. honcho kills what is left 5 s after the first
 #: has stopped.
 _STOP_SECONDS = 4.0
-#: A process that ends sooner than this after its start, so many times in a row, cannot run.
+#: A process that ends sooner than this after its start did not stay up.
 _STEADY_SECONDS = 2.0
-_MOST_TRIES = 5
+#: How long to wait before a process is started again; twice as long each time it did not stay up.
 _PAUSE_SECONDS = 0.3
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ class _Runner(Process):  # type: ignore[misc]
         super().__init__(*args, **keywords)
         self._child_ctor = _popen
         self._started = 0.0
-        self._again = False
         self._tries = 0
+        #: What to say of an end after which it is started again.
+        self._ended: Any = None
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         # Ctrl-C in a terminal reaches the whole group; only the manager acts on it.
@@ -102,27 +104,32 @@ class _Runner(Process):  # type: ignore[misc]
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _die_with_parent(signal.SIGKILL)
         while True:
-            self._started = time.monotonic()
+            self._started, self._ended = time.monotonic(), None
             super().run(events, ignore_signals)
-            if not self._again:
+            if self._ended is None:
                 return
-            time.sleep(_PAUSE_SECONDS)
+            if self.stopping.wait(self._pause):
+                super()._send_message(self._ended, type="stop")
+                return
+
+    @property
+    def _pause(self) -> float:
+        return float(min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * 2**self._tries))
 
     def _send_message(self, data: Any, type: str = "line") -> None:  # noqa: A002 - honcho's name
         if type == "stop":
             quick = time.monotonic() - self._started < _STEADY_SECONDS
-            self._tries = self._tries + 1 if quick else 0
-            self._again = (
-                self.ready.is_set() and not self.stopping.is_set() and self._tries < _MOST_TRIES
-            )
-            if self._again:
+            self._tries = min(self._tries + 1, 16) if quick else 0
+            if self.ready.is_set() and not self.stopping.is_set():
+                self._ended = data
                 type = "line"  # noqa: A001
-                data = f"ended by itself (rc={data['returncode']}); starting it again\n"
+                status, pause = data["returncode"], self._pause
+                data = f"ended by itself (rc={status}); starting it again in {pause:.1f} s\n"
         super()._send_message(data, type)
 
 
 class Supervisor(Manager):  # type: ignore[misc]
-    """Runs the given processes until one cannot run or a signal comes; see `loop`, `returncode`.
+    """Runs the given processes until one cannot start or a signal comes; see `loop`, `returncode`.
 
     Args:
         specs: in the order to start; they are stopped in the opposite order.
