@@ -50,7 +50,7 @@ _AUDITED = Grant("%W~audit:events", ("xadd",))
 USERS = (
     RedisUser(
         "inference",
-        "keeps, lists and deletes readings and what is said of them; adds audit events",
+        "keeps, lists and deletes readings, what is said of them, and batches; adds audit events",
         (
             Grant(
                 "%RW~results:*",
@@ -63,13 +63,27 @@ USERS = (
             # Nothing that was said can be changed, only deleted with its reading.
             Grant("%RW~results:{*}:reviews:*", ("rpush", "lrange", "del")),
             Grant("%RW~results:{*}:once:*", ("set", "del")),
+            # The service hands batches in, and its workers take them out.
+            Grant(
+                "%RW~queue:*",
+                (
+                    *("get", "set", "del", "exists", "incrby", "watch", "unwatch"),
+                    *("hset", "hget", "hmget", "hgetall", "hdel", "sadd", "smembers"),
+                    *("zadd", "zrem", "zcard", "zmscore", "zrange", "zrangebyscore"),
+                    *("zrevrangebylex", "xadd", "xlen", "xack", "xdel", "xreadgroup"),
+                    *("xautoclaim", "xclaim", "xpending", "xgroup|create"),
+                ),
+            ),
             _AUDITED,
         ),
     ),
     RedisUser(
         "trainer",
-        "adds readings of a batch; sees and deletes none",
-        (Grant("%W~results:*", ("setnx", "zadd", "sadd")),),
+        "adds readings of a batch, and says how far that is; sees and deletes none",
+        (
+            Grant("%W~results:*", ("setnx", "zadd", "sadd")),
+            Grant("%W~queue:*", ("hset", "zadd", "zrem", "sadd")),
+        ),
     ),
     RedisUser(
         "identity",

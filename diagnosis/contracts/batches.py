@@ -18,8 +18,10 @@ from diagnosis.contracts.base import (
 from diagnosis.contracts.predictions import Notice
 from diagnosis.contracts.worklist import ListedBand
 
-#: Files of one batch; their numbers go from 0 to one less.
+#: Files of a batch that is sent to the API; their numbers go from 0 to one less.
 MOST_ITEMS = 2000
+#: Numbers that there are: a batch that the trainer reads itself may be larger.
+MOST_NUMBERS = 10_000_000
 #: Bytes of all files of one batch together, as they were sent.
 MOST_BATCH_BYTES = 2 * 1000**3
 LONGEST_BATCH_NAME = 100
@@ -30,7 +32,7 @@ LONGEST_ITEM_NAME = 400
 BatchState = Literal["open", "running", "done", "cancelled"]
 ItemState = Literal["waiting", "done", "failed", "cancelled"]
 
-ItemNumber = Annotated[int, Field(ge=0, lt=MOST_ITEMS)]
+ItemNumber = Annotated[int, Field(ge=0, lt=MOST_NUMBERS)]
 Count = Annotated[int, Field(ge=0)]
 
 BatchName = Annotated[

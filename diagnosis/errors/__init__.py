@@ -26,6 +26,22 @@ SightlineError
 │   ├── VersionGone                   version-gone (the artifact that answered is not there)
 │   ├── AlreadyReviewed               already-reviewed (409: a first opinion is given once)
 │   ├── ReadingUnderWay               reading-under-way (409: the same request is at work)
+│   ├── UnknownBatch                  unknown-batch
+│   ├── BatchClosed                   batch-closed (409: takes no more files, or was cancelled)
+│   ├── ItemTaken                     item-taken (409: the number has another file)
+│   ├── BatchTooLarge                 batch-too-large (413)
+│   ├── FileRefused                   one file of a batch is set aside, see below
+│   │   ├── GaveUp                    gave-up (whoever read it died, every time)
+│   │   ├── BytesGone                 bytes-gone
+│   │   ├── UnsafeName                unsafe-name (of a member of an archive, as all that follow)
+│   │   ├── NotAFile                  not-a-file (a link, a device)
+│   │   ├── EncryptedFile             encrypted-file
+│   │   ├── NestedArchive             nested-archive
+│   │   ├── PackedTooTightly          packed-too-tightly
+│   │   ├── DamagedFile               damaged-file
+│   │   └── UnsupportedPacking        unsupported-packing
+│   ├── UnreadableArchive             unreadable-archive
+│   ├── ArchiveBomb                   archive-bomb
 │   ├── NotSignedIn                   not-signed-in (401: nobody is asking)
 │   ├── Forbidden                     forbidden (403: another role is needed)
 │   ├── ReauthenticationNeeded        reauthentication-needed (403: the password once more)
@@ -39,6 +55,7 @@ SightlineError
 │   ├── AuditUnavailable              audit-unavailable (cannot be written down, so not done)
 │   ├── ServiceUnavailable            service-unavailable
 │   ├── RegistryUnavailable           registry-unavailable (a RegistryError, too)
+│   ├── QueueFull                     queue-full (of files that wait for workers)
 │   └── Overloaded                    overloaded
 ├── ArtifactRefused                   must not reach Keras; for engineers, not for a page
 │   ├── DigestMismatch                digest-mismatch
@@ -77,6 +94,25 @@ from diagnosis.errors.artifacts import (
 from diagnosis.errors.base import (
     InputRefused,
     SightlineError,
+)
+from diagnosis.errors.batches import (
+    ArchiveBomb,
+    BatchClosed,
+    BatchTooLarge,
+    BytesGone,
+    DamagedFile,
+    EncryptedFile,
+    FileRefused,
+    GaveUp,
+    ItemTaken,
+    NestedArchive,
+    NotAFile,
+    PackedTooTightly,
+    QueueFull,
+    UnknownBatch,
+    UnreadableArchive,
+    UnsafeName,
+    UnsupportedPacking,
 )
 from diagnosis.errors.images import (
     DamagedImage,
@@ -124,39 +160,52 @@ from diagnosis.errors.services import (
 
 __all__ = [
     "AlreadyReviewed",
+    "ArchiveBomb",
     "ArchiveRefused",
     "ArtifactRefused",
     "AuditUnavailable",
+    "BatchClosed",
+    "BatchTooLarge",
+    "BytesGone",
     "CardRefused",
     "ConfigRefused",
+    "DamagedFile",
     "DamagedImage",
     "DecompressionBomb",
     "DicomWithoutImage",
     "DigestMismatch",
     "EmptyFile",
+    "EncryptedFile",
+    "FileRefused",
     "FileTooLarge",
     "Forbidden",
     "ForgedRequest",
     "FormatRefused",
+    "GaveUp",
     "ImageRefused",
     "ImageTooCostly",
     "ImageTooSmall",
     "InputRefused",
     "InvalidRequest",
+    "ItemTaken",
     "KeyRefused",
     "MethodNotAllowed",
     "MissingImage",
     "ModelRefused",
     "ModelUnavailable",
     "MultiFrameImage",
+    "NestedArchive",
     "NoEarlierVersion",
     "NoHeatmap",
     "NoSuchResource",
+    "NotAFile",
     "NotAnImage",
     "NotPortable",
     "NotSignedIn",
     "Overloaded",
+    "PackedTooTightly",
     "PromotionRefused",
+    "QueueFull",
     "ReaderEnded",
     "ReadingUnderWay",
     "ReauthenticationNeeded",
@@ -168,11 +217,15 @@ __all__ = [
     "StoreUnavailable",
     "TemporarilyUnavailable",
     "TooManyPixels",
+    "UnknownBatch",
     "UnknownDisease",
     "UnknownPrediction",
     "UnknownVersion",
+    "UnreadableArchive",
+    "UnsafeName",
     "UnsupportedDicom",
     "UnsupportedFormat",
+    "UnsupportedPacking",
     "UnsupportedPixels",
     "VersionGone",
     "WeightsRefused",

@@ -14,6 +14,7 @@ transaction reaches them on a cluster too.
     results:{u}:disease:<d>:class:<c>        the same for one top class of one disease, of readings
                                              that versions before stored; asked by nobody
     results:{u}:band:<b>                     the same for one band, `not_judged` or `none`
+    results:{u}:batch:<id>                   the same for one batch
     results:{u}:review:<state>               the same for what the newest review came to; a reading
                                              in none of them is open
     results:{u}:opinions                     the same for readings with a first opinion
@@ -29,8 +30,9 @@ Most of a row is digests, names and sentences. Compressed, a reading takes less 
 memory with its share of the indexes; as plain JSON it took 2.8 KB.
 """
 
+from diagnosis.results.entering import enter
 from diagnosis.results.memory import MemoryResults
-from diagnosis.results.redis_store import RedisResults, connect, enter
+from diagnosis.results.redis_store import RedisResults, connect
 from diagnosis.results.store import (
     LONGEST_TEXT,
     MAX_PAGE,

@@ -6,6 +6,7 @@ import logging
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -45,6 +46,10 @@ def index(unit: str, disease: str | None, class_id: str | None) -> str:
 
 def band_index(unit: str, band: ListedBand) -> str:
     return f"results:{{{unit}}}:band:{band}"
+
+
+def batch_index(unit: str, batch: UUID) -> str:
+    return f"results:{{{unit}}}:batch:{batch.hex}"
 
 
 def review_index(unit: str, state: ReviewState) -> str:
@@ -96,6 +101,8 @@ def entries(prediction: Prediction) -> tuple[Entry, ...]:
     names = [index(unit, None, None), index(unit, prediction.disease, None)]
     if top is not None:
         names.append(index(unit, None, top))
+    if prediction.batch is not None:
+        names.append(batch_index(unit, prediction.batch))
     return (*(Entry(name, member) for name in names), *later_entries(prediction))
 
 

@@ -142,6 +142,8 @@ async def _sources(
         found.append(_Source(keys.index(unit, asked.disease, None)))
     if asked.class_id is not None:
         found.append(_Source(keys.index(unit, None, asked.class_id)))
+    if asked.batch is not None:
+        found.append(_Source(keys.batch_index(unit, asked.batch)))
     if asked.patient_reference is not None:
         # One patient's are few: the others are asked of those few.
         prefix = keys.patient_prefix(asked.patient_reference)

@@ -15,6 +15,7 @@ from diagnosis.errors import ReadingUnderWay
 from diagnosis.opinions import Opined
 from diagnosis.redis_connection import answers, open_client
 from diagnosis.results import keys, listing, reviewing
+from diagnosis.results.entering import enter
 from diagnosis.results.indexing import Indexing
 from diagnosis.results.store import Asked, Claim, Page, Standing, wanted
 
@@ -26,17 +27,6 @@ _CLAIM_SECONDS = 30
 #: How long a key answers with its reading. A device may deliver what it could not send before.
 _ONCE_SECONDS = 30 * 24 * 60 * 60
 _TAKEN = b"-"
-
-
-def enter(transaction: Pipeline, prediction: Prediction) -> None:
-    """Add to a transaction what keeps a reading; where its id is kept already, nothing changes."""
-    unit, member = prediction.unit, prediction.id.hex
-    # SETNX and not SET: who may only add readings (the trainer) is allowed no more.
-    transaction.setnx(keys.row(unit, member), keys.packed(prediction))
-    for entry in keys.entries(prediction):
-        transaction.zadd(entry.key, {entry.member: 0})
-    for digest in prediction.image.kept:
-        transaction.sadd(keys.image(unit, digest), member)
 
 
 class RedisResults:

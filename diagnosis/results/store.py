@@ -46,6 +46,7 @@ class Wanted:
     band: ListedBand | None
     review: ReviewState | None
     patient_reference: str | None
+    batch: UUID | None
     words: tuple[str, ...]
     sort: Sort
     place: int
@@ -69,6 +70,7 @@ class Wanted:
             and (self.class_id is None or top == self.class_id)
             and (self.band is None or listed_band(prediction) == self.band)
             and self.patient_reference in (None, prediction.patient_reference)
+            and self.batch in (None, prediction.batch)
             and says(prediction, self.words)
         )
 
@@ -99,6 +101,8 @@ class Asked(TypedDict, total=False):
     """Only readings whose newest review came to this."""
     patient_reference: str | None
     """Only readings with this hashed reference."""
+    batch: UUID | None
+    """Only readings of this batch."""
     text: str | None
     """Only readings with all these words in the name of their disease or of their most probable
     class, the version of the model, or their id."""
@@ -141,6 +145,7 @@ def wanted(unit: str, **asked: Unpack[Asked]) -> Wanted:
         asked.get("band"),
         asked.get("review"),
         asked.get("patient_reference"),
+        asked.get("batch"),
         tuple(text.lower().split()),
         sort,
         place,

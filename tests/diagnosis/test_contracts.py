@@ -160,9 +160,9 @@ def test_these_are_no_names_of_a_batch(name: str) -> None:
         contracts.NewBatch(disease="malaria_cell", name=name)
 
 
-@pytest.mark.parametrize("number", [-1, contracts.MOST_ITEMS])
+@pytest.mark.parametrize("number", [-1, contracts.MOST_NUMBERS])
 def test_a_file_of_a_batch_has_a_number_among_as_many_as_there_may_be(number: int) -> None:
-    assert contracts.BatchItem(number=contracts.MOST_ITEMS - 1, state="waiting")
+    assert contracts.BatchItem(number=contracts.MOST_NUMBERS - 1, state="waiting")
     with pytest.raises(ValidationError):
         contracts.BatchItem(number=number, state="waiting")
 

@@ -87,6 +87,22 @@ async def test_the_most_urgent_come_first_and_of_those_the_newest(
     assert await pages(store, unit, sort="newest") == newest
 
 
+async def test_the_readings_of_a_batch(store: ResultStore, unit: str) -> None:
+    batch = new_prediction_id()
+    others = [banded(unit, "uncertain") for _ in range(3)]
+    of_it = [
+        banded(unit, band).model_copy(update={"batch": batch})
+        for band in ("uncertain", "not_judged", "uncertain")
+    ]
+    await add(store, *others, *of_it)
+    assert await pages(store, unit, batch=batch) == [one.id for one in of_it[::-1]]
+    assert await pages(store, unit, batch=batch, band="uncertain") == [of_it[2].id, of_it[0].id]
+    assert await pages(store, unit, batch=new_prediction_id()) == []
+    assert await pages(store, "other", batch=batch) == []
+    await store.delete(unit, of_it[0].id)
+    assert await pages(store, unit, batch=batch) == [of_it[2].id, of_it[1].id]
+
+
 async def test_each_filter_and_all_of_them_together(store: ResultStore, unit: str) -> None:
     plain = banded(unit, "likely_positive")
     skin = banded(unit, "likely_positive", disease="skin_lesion", top="melanoma")

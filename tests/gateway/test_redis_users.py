@@ -23,10 +23,12 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from diagnosis.audit import connect_audit, connect_stream
 from diagnosis.contracts import now
 from diagnosis.errors import StoreUnavailable
+from diagnosis.queue import Finished, connect_batches, connect_work
 from diagnosis.results import connect
 from gateway.redis_users import USERS, RedisUser, acl_file, passwords_in, write_acl_file
 from gateway.servers import packaged_valkey
 from gateway.settings import PROJECT
+from tests.diagnosis.test_queue import PROBLEM, Queue, make_batch, make_item, reading_of
 from tests.fixtures.audit import make_event
 from tests.fixtures.ports import free_port
 from tests.fixtures.predictions import make_prediction, make_review
@@ -40,6 +42,7 @@ KEYS = {
     "readings": "results:{default}:row:0",
     "reviews": "results:{default}:reviews:0",
     "once": "results:{default}:once:0",
+    "batches": "queue:{default}:0",
     "audit": "audit:events",
     "identity": "identity:account:0",
     "other": "other",
@@ -61,6 +64,8 @@ COMMANDS = (
         "XREAD STREAMS KEY 0",
     ),
     *("XGROUP CREATE KEY other 0 MKSTREAM", "XREADGROUP GROUP chain chainer STREAMS KEY >"),
+    *("HGET KEY f", "HMGET KEY f", "HDEL KEY f", "INCRBY KEY 1", "ZRANGEBYSCORE KEY 0 1"),
+    *("XAUTOCLAIM KEY chain chainer 0 0", "XCLAIM KEY chain chainer 0 0-1", "XPENDING KEY chain"),
     *("XACK KEY chain 0-1", "XDEL KEY 0-1", "XTRIM KEY MAXLEN 0", "XGROUP DESTROY KEY other"),
     *("XSETID KEY 0-1", "RENAME KEY other", "DUMP KEY", "OBJECT ENCODING KEY"),
     *("PING", "INFO server", "DBSIZE", "SLOWLOG LEN", "SLOWLOG GET"),
@@ -166,7 +171,7 @@ def test_nobody_may_run_scripts_look_for_keys_or_change_the_server(server: Redis
     # What was said of a reading is added to and deleted whole, and a reading is never overwritten.
     for command in ("LSET", "LPOP", "LREM"):
         assert not any(table[command].values()), command
-    assert table["SET"]["inference"] == ("once",)
+    assert table["SET"]["inference"] == ("once", "batches")
     assert table["RPUSH"]["inference"] == ("reviews",)
     assert not table["GET"]["trainer"]
     assert not table["GETDEL"]["trainer"]
@@ -191,13 +196,13 @@ def test_every_granted_command_is_tried() -> None:
 
 #: Where a service's words to Redis stand.
 MODULES = {
-    "inference": ("diagnosis/results*.py", "diagnosis/results/**/*.py", "diagnosis/audit.py"),
-    "trainer": ("diagnosis/results*.py", "diagnosis/results/**/*.py"),
+    "inference": ("diagnosis/results/*.py", "diagnosis/queue/*.py", "diagnosis/audit.py"),
+    "trainer": ("diagnosis/results/*.py", "diagnosis/queue/redis_batches.py"),
     "identity": ("gateway/store.py", "diagnosis/audit.py"),
     "chainer": ("diagnosis/audit.py",),
 }
 #: What redis-py calls differently.
-METHODS = {"del": "delete"}
+METHODS = {"del": "delete", "xpending": "xpending_range"}
 #: What redis-py says by itself, after `watch`.
 BY_THE_CLIENT = {"unwatch"}
 
@@ -236,6 +241,10 @@ async def test_the_services_stay_within_their_rights(
     await results.add(reading)
     await trainer.add(batch)
     await trainer.add_many([batch])
+    poster = connect_batches(server.url_for("trainer"))
+    posted = make_batch("default").model_copy(update={"state": "done"})
+    for _ in range(2):
+        await poster.post(posted, [make_item(0)])
     assert (await results.list("default", limit=10))[0] == (batch, reading)
     for asked in ({"sort": "urgent", "review": "open"}, {"text": "chest"}, {"class_id": "x"}):
         await results.list("default", limit=10, **asked)
@@ -251,6 +260,8 @@ async def test_the_services_stay_within_their_rights(
     await results.opined("default", 10)
     assert await results.since("default", reading.id, 10)
     assert await results.delete("default", reading.id) == reading
+    queue = connect_batches(server.url), connect_work(server.url)
+    await every_command_of_a_queue(Queue(*queue, results, "default"))
     await log.add(make_event())
     await stream.open()
     await stream.open()
@@ -259,11 +270,37 @@ async def test_the_services_stay_within_their_rights(
     await stream.done(taken)
     assert await stream.take(10, 10) == ()
     assert server.command("ACL LOG") == "*0\r\n"
-    for refused in (trainer.get("default", batch.id), trainer.delete("default", batch.id)):
+    for refused in (
+        trainer.get("default", batch.id),
+        trainer.delete("default", batch.id),
+        poster.get("default", posted.id),
+    ):
         with pytest.raises(StoreUnavailable):
             await refused
-    for one in (results, trainer, log, stream):
+    for one in (results, trainer, poster, log, stream, *queue):
         await one.close()
+
+
+async def every_command_of_a_queue(queue: Queue) -> None:
+    """What a batch can go through."""
+    batch = await queue.make(items=4)
+    first, second, *_ = await queue.claim("dead", most=3)
+    await queue.work.renew("dead", [first])
+    await queue.work.finish([reading_of(first), Finished(second, problem=PROBLEM)])
+    assert len(await queue.reclaim("alive")) == 1
+    assert await queue.batches.retry(queue.unit, batch.id, [second.item.number]) == 1
+    assert await queue.items(batch)
+    assert first.item.prediction_id is not None
+    await queue.batches.forget(queue.unit, batch.id, first.item.prediction_id)
+    assert await queue.batches.backlog() == 3
+    await queue.batches.close_batch(queue.unit, batch.id)
+    assert (await queue.batches.list(queue.unit, limit=5))[0]
+    await queue.work.finish([reading_of(one) for one in await queue.claim("alive")])
+    await queue.work.finish([reading_of(one) for one in await queue.reclaim("alive")])
+    assert await queue.claim("alive") == ()
+    assert (await queue.get(batch)).state == "done"
+    await queue.batches.cancel(queue.unit, batch.id, though_done=True)
+    await queue.batches.delete(queue.unit, batch.id)
 
 
 def test_passwords_are_made_once_and_rights_are_written_anew(tmp_path: Path) -> None:
