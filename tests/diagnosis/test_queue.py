@@ -1,8 +1,7 @@
 """The queues of batches behave alike, and lose and double nothing however workers die."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -10,14 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from diagnosis.contracts import (
-    Batch,
     BatchItem,
     ListedBand,
-    Notice,
-    Prediction,
     listed_band,
-    new_prediction_id,
-    now,
 )
 from diagnosis.errors import (
     BatchClosed,
@@ -29,103 +23,16 @@ from diagnosis.errors import (
 )
 from diagnosis.queue import (
     MOST_TRIES,
-    Batches,
     Finished,
     MemoryQueue,
     Taken,
-    Work,
-    connect_batches,
-    connect_work,
 )
-from diagnosis.results import MemoryResults, ResultStore, connect
+from diagnosis.results import MemoryResults
 from tests.diagnosis.test_results import redis_cluster
-from tests.fixtures.predictions import make_prediction
+from tests.fixtures.queues import ENDED, PROBLEM, Queue, make_batch, make_item, queue_at, reading_of
 from tests.fixtures.redis import RedisServer
 
 __all__ = ["redis_cluster"]
-
-ENDED = timedelta(0)
-PROBLEM = Notice(code="damaged-image", detail="It is damaged.", remedy="Send another.")
-
-
-@dataclass
-class Queue:
-    """Both ends of a queue, and where its readings are."""
-
-    batches: Batches
-    work: Work
-    results: ResultStore
-    unit: str
-
-    async def make(self, *, items: int = 0, closed: bool = False) -> Batch:
-        batch = make_batch(self.unit)
-        await self.batches.create(batch)
-        await self.accept(batch, [make_item(number) for number in range(items)])
-        return await self.batches.close_batch(self.unit, batch.id) if closed else batch
-
-    async def accept(self, batch: Batch, items: Sequence[BatchItem]) -> None:
-        await self.batches.accept(self.unit, batch.id, items)
-
-    async def claim(self, worker: str = "w", most: int = 100) -> tuple[Taken, ...]:
-        # Tests share a server, and each keeps to its own unit.
-        return await self.work.claim(worker, most, lambda batch: batch.unit == self.unit)
-
-    async def reclaim(
-        self, worker: str, lease: timedelta = ENDED, most: int = 100
-    ) -> tuple[Taken, ...]:
-        return await self.work.reclaim(worker, lease, most, lambda batch: batch.unit == self.unit)
-
-    async def get(self, batch: Batch) -> Batch:
-        return await self.batches.get(self.unit, batch.id)
-
-    async def items(self, batch: Batch) -> list[BatchItem]:
-        found: list[BatchItem] = []
-        cursor = None
-        while True:
-            page, cursor = await self.batches.items(self.unit, batch.id, limit=7, cursor=cursor)
-            found += page
-            if cursor is None:
-                return found
-
-    async def readings(self, batch: Batch) -> list[Prediction]:
-        found, _ = await self.results.list(self.unit, limit=100, batch=batch.id)
-        return [*found]
-
-
-def make_batch(unit: str) -> Batch:
-    return Batch(
-        id=new_prediction_id(),
-        name="Ward 7",
-        disease="chest_xray_pneumonia",
-        disease_name="Pneumonia on a chest X-ray",
-        state="open",
-        created_at=now(),
-        created_by="u_ada",
-        unit=unit,
-    )
-
-
-def make_item(number: int, content: str = "ab") -> BatchItem:
-    return BatchItem(
-        number=number,
-        name=f"folder/{number}.png",
-        size=100,
-        digest=f"sha256:{content * 32}",
-        state="waiting",
-        prediction_id=new_prediction_id(),
-    )
-
-
-def reading_of(taken: Taken, band: ListedBand = "likely_positive") -> Finished:
-    assert taken.item.prediction_id is not None
-    made = make_prediction(
-        unit=taken.batch.unit,
-        prediction_id=taken.item.prediction_id,
-        top=None if band == "not_judged" else "pneumonia",
-    ).model_copy(update={"batch": taken.batch.id, "patient_reference": None})
-    if band not in ("not_judged", "none"):
-        made = made.model_copy(update={"band": band})
-    return Finished(taken, made)
 
 
 @pytest.fixture(params=["memory", "redis", "cluster"])
@@ -138,11 +45,9 @@ async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
         return
     name = "redis_server" if request.param == "redis" else "redis_cluster"
     server: RedisServer = request.getfixturevalue(name)
-    opened = Queue(connect_batches(server.url), connect_work(server.url), connect(server.url), unit)
+    opened = queue_at(server.url, unit)
     yield opened
-    await opened.batches.close()
-    await opened.work.close()
-    await opened.results.close()
+    await opened.close()
 
 
 async def test_a_batch_goes_from_open_to_done(queue: Queue) -> None:
@@ -489,32 +394,21 @@ async def test_a_cancellation_that_was_cut_off_is_ended_by_a_worker(
     redis_server: RedisServer,
 ) -> None:
     unit = f"u{uuid4().hex[:10]}"
-    queue = Queue(
-        connect_batches(redis_server.url),
-        connect_work(redis_server.url),
-        connect(redis_server.url),
-        unit,
-    )
+    queue = queue_at(redis_server.url, unit)
     batch = await queue.make(items=3)
     async with Redis.from_url(redis_server.admin_url) as admin:
         await admin.hset(f"queue:{{{unit}}}:{batch.id.hex}", "stands", "stopped")
     assert await queue.claim() == ()
     found = await queue.get(batch)
     assert (found.state, found.counts.cancelled, found.counts.waiting) == ("cancelled", 3, 0)
-    for one in (queue.batches, queue.work, queue.results):
-        await one.close()
+    await queue.close()
 
 
 async def test_what_was_accepted_survives_the_end_of_the_server(
     start_redis: Callable[..., RedisServer],
 ) -> None:
     server = start_redis()
-    batches, work, results = (
-        connect_batches(server.url),
-        connect_work(server.url),
-        connect(server.url),
-    )
-    queue = Queue(batches, work, results, "default")
+    queue = queue_at(server.url, "default")
     batch = await queue.make(items=3, closed=True)
     taken = await queue.claim("dead", most=2)
     await queue.work.finish([reading_of(taken[0])])
@@ -527,6 +421,5 @@ async def test_what_was_accepted_survives_the_end_of_the_server(
     assert sorted(one.item.number for one in rest) == [1, 2]
     assert await queue.work.finish([reading_of(one) for one in rest]) == (True, True)
     assert (await queue.get(batch)).state == "done"
-    for one in (batches, work, results):
-        await one.close()
+    await queue.close()
     server.stop()

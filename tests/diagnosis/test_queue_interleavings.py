@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from diagnosis.contracts import Batch, ListedBand
 from diagnosis.errors import BatchClosed
-from diagnosis.queue import Finished, MemoryQueue, Taken, connect_batches, connect_work
-from diagnosis.results import MemoryResults, connect
-from tests.diagnosis.test_queue import PROBLEM, Queue, make_batch, make_item, reading_of
+from diagnosis.queue import Finished, MemoryQueue, Taken
+from diagnosis.results import MemoryResults
+from tests.fixtures.queues import PROBLEM, Queue, make_batch, make_item, queue_at, reading_of
 from tests.fixtures.redis import RedisServer
 
 ITEMS = 4
@@ -157,12 +157,11 @@ def test_in_memory(steps: Steps) -> None:
 def test_in_redis(redis_server: RedisServer, steps: Steps) -> None:
     async def run() -> None:
         url = redis_server.url
-        queue = Queue(connect_batches(url), connect_work(url), connect(url), f"u{uuid4().hex[:10]}")
+        queue = queue_at(url, f"u{uuid4().hex[:10]}")
         try:
             await goes_well(queue, steps)
         finally:
-            for one in (queue.batches, queue.work, queue.results):
-                await one.close()
+            await queue.close()
 
     asyncio.run(run())
 
@@ -171,7 +170,7 @@ def test_in_redis(redis_server: RedisServer, steps: Steps) -> None:
 async def test_side_by_side(redis_server: RedisServer, number: int) -> None:
     """The same where all of it happens at once, and answers of different calls cross."""
     url = redis_server.url
-    queue = Queue(connect_batches(url), connect_work(url), connect(url), f"u{uuid4().hex[:10]}")
+    queue = queue_at(url, f"u{uuid4().hex[:10]}")
     batch = make_batch(queue.unit)
     await queue.batches.create(batch)
     ours: Counter[int] = Counter()
@@ -199,5 +198,4 @@ async def test_side_by_side(redis_server: RedisServer, number: int) -> None:
     assert {one.state for one in items} <= {"done", "failed"}
     assert ours == Counter(dict.fromkeys(done, 1))
     assert {one.id for one in await queue.readings(batch)} == {*done.values()}
-    for one in (queue.batches, queue.work, queue.results):
-        await one.close()
+    await queue.close()

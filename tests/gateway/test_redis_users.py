@@ -28,10 +28,10 @@ from diagnosis.results import connect
 from gateway.redis_users import USERS, RedisUser, acl_file, passwords_in, write_acl_file
 from gateway.servers import packaged_valkey
 from gateway.settings import PROJECT
-from tests.diagnosis.test_queue import PROBLEM, Queue, make_batch, make_item, reading_of
 from tests.fixtures.audit import make_event
 from tests.fixtures.ports import free_port
 from tests.fixtures.predictions import make_prediction, make_review
+from tests.fixtures.queues import PROBLEM, Queue, make_batch, make_item, reading_of
 from tests.fixtures.redis import RedisServer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
