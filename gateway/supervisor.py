@@ -76,7 +76,18 @@ def _as_a_program() -> None:
 
 def _popen(command: str, **options: Any) -> "subprocess.Popen[bytes]":
     child: subprocess.Popen[bytes] = Popen(command, preexec_fn=_as_a_program, **options)
+    if sys.platform == "linux":
+        threading.Thread(target=_end_group_of, args=(child.pid,), daemon=True).start()
     return child
+
+
+def _end_group_of(leader: int) -> None:
+    """When a process has ended, end what it left behind: workers of a killed Nginx go on serving,
+    and hold the port and the output of the one that is to be started in its place."""
+    with contextlib.suppress(OSError):
+        # Left to be waited for, so that its number is nobody else's yet.
+        os.waitid(os.P_PID, leader, os.WEXITED | os.WNOWAIT)
+        os.killpg(leader, signal.SIGKILL)
 
 
 class _Runner(Process):  # type: ignore[misc]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.leftovers import end_leftovers
+from tests.fixtures.leftovers import end_leftovers, processes_of
 
 DRIVER = """
 import os, sys
@@ -20,7 +20,7 @@ from gateway.supervisor import ProcessSpec, Supervisor
 
 folder = Path(sys.argv[1])
 script = '''
-import os, pathlib, signal, sys, time
+import os, pathlib, signal, subprocess, sys, time
 name, seconds = sys.argv[1], float(sys.argv[2])
 def stop(*_):
     with open("stopped", "a") as file:
@@ -28,6 +28,8 @@ def stop(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
 print("hello from", name, flush=True)
+if name == "forking":
+    subprocess.Popen(["sleep", "60"])
 pathlib.Path(name + ".up").write_text(str(os.getpid()))
 time.sleep(seconds)
 sys.exit(7)
@@ -95,6 +97,23 @@ def test_one_that_ends_by_itself_is_started_again(folder: Path) -> None:
     assert "ended by itself (rc=-9); starting it again" in output
     assert "first: None" in output
     assert (folder / "stopped").read_text().split() == ["ready", "store"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of an end in time")
+def test_what_a_killed_one_left_behind_ends_with_it(folder: Path) -> None:
+    """As Nginx' workers would: they keep the port, and the output by which its end is noticed."""
+    driven = Driven(folder, "forking=60", "ready=60")
+    driven.await_up()
+    first = int((folder / "forking.up").read_text())
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while int((folder / "forking.up").read_text() or first) == first:
+        assert time.monotonic() < deadline, "it was not started again"
+        time.sleep(0.05)
+    sleeping = [one for one in processes_of(folder).values() if one.startswith("sleep")]
+    assert len(sleeping) == 1
+    os.killpg(driven.process.pid, signal.SIGINT)
+    assert driven.finish().count("hello from forking") == 2
 
 
 def test_one_that_ends_again_and_again_is_started_later_each_time(folder: Path) -> None:
