@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run backup restore test security fuzz check fix bench bench-store no-egress audit-packages sbom licences \
+.PHONY: help setup run backup restore test security fuzz check faults fix bench bench-store no-egress audit-packages sbom licences \
 	translations screenshots train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -18,6 +18,8 @@ SECONDS ?= 60
 # The file that `make backup` writes; `make restore FROM=...` names one.
 TO ?= backups/sightline-$(shell date -u +%Y%m%dT%H%M%SZ).tar
 FROM ?=
+# Of the order in which `make faults` does what it does; by default another one each time.
+SEED ?=
 # More for pytest, for example `make test PYTEST="-k history"`.
 PYTEST ?=
 
@@ -73,6 +75,9 @@ check: setup ## Check style, types, import rules and documents; edits nothing
 fix: $(DONE)/everything ## Mend what ruff can mend, and format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+faults: setup ## Send 1,000 images while everything is killed, stopped, cut off and starved; count them (SEED=...)
+	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED))
 
 bench: setup ## Measure how long a reading takes, and how many a second
 	$(BIN)/python tests/load/bench.py

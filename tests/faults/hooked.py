@@ -1,0 +1,97 @@
+"""The services that keep readings, made to die at a named step of their work.
+
+A step is asked for by a file `die-PROCESS-STEP` in the control folder; whoever comes to it first
+removes the file and dies of SIGKILL. While there is a file `mutant`, they answer, or acknowledge,
+before they write: the test has to catch it.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from diagnosis.results import RedisResults, redis_store
+from inference_service.engines.openvino_engine import OpenVinoEngine
+
+CONTROL = Path(os.environ.get("FAULTS_CONTROL", "/nonexistent"))
+MUTANT = CONTROL / "mutant"
+#: How much later the mutant writes.
+MUTANT_SECONDS = 3.0
+
+
+def step(process: str, name: str) -> None:
+    """Die here, if somebody asked for it."""
+    try:
+        (CONTROL / f"die-{process}-{name}").unlink()
+    except OSError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def during_inference(process: str) -> None:
+    """A step in the middle of the network's work."""
+    predict = OpenVinoEngine.predict
+
+    @wraps(predict)
+    def dying(self: OpenVinoEngine, *given: Any) -> Any:
+        outputs = predict(self, *given)
+        step(process, "during-inference")
+        return outputs
+
+    OpenVinoEngine.predict = dying  # type: ignore[method-assign]
+
+
+def around(process: str, write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Steps before and after something is written."""
+
+    @wraps(write)
+    async def dying(*given: Any, **named: Any) -> Any:
+        step(process, "before-write")
+        done = await write(*given, **named)
+        step(process, "after-write")
+        return done
+
+    return dying
+
+
+def later(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The mutant: says that it is written, and writes a little later."""
+    tasks = set()
+
+    async def write_later(*given: Any, **named: Any) -> None:
+        await asyncio.sleep(MUTANT_SECONDS)
+        await write(*given, **named)
+
+    @wraps(write)
+    async def mutant(*given: Any, **named: Any) -> Any:
+        if not MUTANT.exists():
+            return await write(*given, **named)
+        task = asyncio.create_task(write_later(*given, **named))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return None
+
+    return mutant
+
+
+def create_app() -> FastAPI:
+    """inference_service as it is, with steps to die at."""
+    from inference_service.app import create_app as real
+
+    during_inference("inference")
+    add = later(around("inference", RedisResults.add))
+    RedisResults.add = add  # type: ignore[method-assign]
+    shorten_claims()
+    return real()
+
+
+def shorten_claims() -> None:
+    """In the small form a claim of a process that died is not waited for so long."""
+    short = CONTROL / "claim-seconds"
+    if short.exists():
+        redis_store._CLAIM_SECONDS = int(short.read_text())
