@@ -6,7 +6,8 @@ read it, as with the run folder itself.
 
 What is in it belongs to one moment at which nothing was written to Redis. Every reading that was
 acknowledged before is in the append-only file by then, because Redis syncs that before it answers;
-images are there before their readings, and are copied after.
+images are there before their readings, and are copied after. Files of batches that wait to be read
+are deleted once they are, so they are held by a second name (a hard link) at that very moment.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -25,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 from uuid import uuid4
 
-from diagnosis.durable import INCOMING
+from diagnosis.durable import INCOMING, exclusive, sweep
 from gateway.stack import Places
 
 #: The last member of a backup: what every other one has to be.
@@ -34,6 +35,7 @@ FORMAT = 1
 
 _APPEND_ONLY = "redis/appendonlydir"
 _AOF_MANIFEST = f"{_APPEND_ONLY}/appendonly.aof.manifest"
+_IMAGES, _SPOOL = "images", "images/spool"
 #: Files and folders of the run folder that a backup holds, beside Redis' append-only file.
 _PARTS = (
     "redis/users.acl",
@@ -41,11 +43,13 @@ _PARTS = (
     "identity",
     "tls",
     "registry",
-    "images",
+    _IMAGES,
 )
 _AUDIT = "audit"
 #: What is being written, and locks, which are nobody's data.
 _LEFT_OUT = re.compile(rf"\.?lock|incoming|{re.escape(INCOMING)}.*")
+#: Below `images`: files that wait, which are taken in another way, and archives on their way in.
+_NOT_IMAGES = ("spool", "archives")
 
 _CHUNK = 1 << 20
 _MOST_CONTENTS = 1 << 30
@@ -95,9 +99,11 @@ def back_up(places: Places, to: Path) -> Kept:
     incoming = to.with_name(f"{INCOMING}{uuid4().hex}")
     try:
         with ExitStack() as opened:
-            cuts = _at_one_moment(places, opened)
+            opened.enter_context(exclusive(places.run_dir / "backup.lock"))
+            held = opened.enter_context(_holding(places.images))
+            cuts = _at_one_moment(places, opened, held)
             with _private(incoming) as file:
-                kept = _write(places, cuts, _Hashing(file))
+                kept = _write(places, cuts, held, _Hashing(file))
                 file.flush()
                 os.fsync(file.fileno())
         # Unlike a rename, a link never replaces what somebody wrote there meanwhile.
@@ -150,7 +156,40 @@ def _why_not_restored(error: Exception, backup: Path) -> str:
     return f"{backup} is damaged or is no backup of Sightline's; nothing was restored."
 
 
-def _at_one_moment(places: Places, opened: ExitStack) -> list[_Cut]:
+class _Held:
+    """Files that wait to be read, under a second name each, so that they stay."""
+
+    def __init__(self, spool: Path, folder: Path) -> None:
+        self._spool, self.folder = spool, folder
+        self._linked: set[str] = set()
+        #: Those that were there when last looked.
+        self.names: list[str] = []
+
+    def look(self) -> None:
+        """Hold what is there now."""
+        there = [path for path in self._spool.glob("??/*") if path.is_file()]
+        for path in there:
+            if path.name not in self._linked:
+                with suppress(FileNotFoundError):
+                    os.link(path, self.folder / path.name)
+                    self._linked.add(path.name)
+        self.names = sorted(path.name for path in there if path.name in self._linked)
+
+
+@contextmanager
+def _holding(images: Path) -> Iterator[_Held]:
+    """A folder for second names; what a killed backup left of one is removed first."""
+    images.mkdir(mode=0o700, exist_ok=True)
+    sweep(images)
+    folder = images / f"{INCOMING}{uuid4().hex}"
+    folder.mkdir(mode=0o700)
+    try:
+        yield _Held(images / "spool", folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _at_one_moment(places: Places, opened: ExitStack, held: _Held) -> list[_Cut]:
     """Open what grows, and see how far it goes at a moment in which Redis wrote nothing."""
     root = places.run_dir
     until = time.monotonic() + _STILL_SECONDS
@@ -158,6 +197,7 @@ def _at_one_moment(places: Places, opened: ExitStack) -> list[_Cut]:
         with ExitStack() as attempt:
             before = _redis_files(root, attempt)
             if before is not None:
+                held.look()
                 # What Redis gives away (events, for the audit trail) is there by then.
                 trail = [_cut(root, name, attempt) for name in _names(root, _AUDIT)]
                 if _unchanged(root, before):
@@ -198,7 +238,7 @@ def _names(root: Path, part: str) -> Iterator[str]:
         yield part
     folders = []
     for entry in sorted(os.scandir(path), key=lambda of: of.name) if path.is_dir() else ():
-        if _LEFT_OUT.fullmatch(entry.name):
+        if _LEFT_OUT.fullmatch(entry.name) or (part == _IMAGES and entry.name in _NOT_IMAGES):
             continue
         if entry.is_dir(follow_symlinks=False):
             folders.append(entry.name)
@@ -208,7 +248,7 @@ def _names(root: Path, part: str) -> Iterator[str]:
         yield from _names(root, f"{part}/{name}")
 
 
-def _write(places: Places, cuts: list[_Cut], file: "_Hashing") -> Kept:
+def _write(places: Places, cuts: list[_Cut], held: _Held, file: "_Hashing") -> Kept:
     contents: dict[str, dict[str, object]] = {}
     with tarfile.open(
         fileobj=cast("IO[bytes]", file), mode="w|", format=tarfile.PAX_FORMAT
@@ -224,17 +264,22 @@ def _write(places: Places, cuts: list[_Cut], file: "_Hashing") -> Kept:
         for cut in cuts:
             cut.file.seek(0)
             add(cut.name, cut.file, cut.size, time.time())
-        for part in _PARTS:
-            for name in _names(places.run_dir, part):
-                try:
-                    source = (places.run_dir / name).open("rb")
-                except FileNotFoundError:
-                    # Deleted since, and so is what spoke of it.
-                    continue
-                with source:
-                    status = os.fstat(source.fileno())
-                    # The time that an image was put at decides how long it is kept.
-                    add(name, source, status.st_size, status.st_mtime)
+        waiting = [(f"{_SPOOL}/{one[:2]}/{one}", held.folder / one) for one in held.names]
+        kept = [
+            (name, places.run_dir / name)
+            for part in _PARTS
+            for name in _names(places.run_dir, part)
+        ]
+        for name, path in (*waiting, *kept):
+            try:
+                source = path.open("rb")
+            except FileNotFoundError:
+                # Deleted since, and so is what spoke of it.
+                continue
+            with source:
+                status = os.fstat(source.fileno())
+                # The time that an image was put at decides how long it is kept.
+                add(name, source, status.st_size, status.st_mtime)
         said = {"format": FORMAT, "made_at": datetime.now(UTC).isoformat(), "files": contents}
         data = json.dumps(said, indent=1).encode()
         member = tarfile.TarInfo(CONTENTS)

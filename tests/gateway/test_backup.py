@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -50,6 +51,9 @@ def made_up(folder: Path) -> Places:
         "registry/skin_lesion/.incoming-1/card.json": b"half",
         f"images/ab/{'ab' * 32}": bytes(range(256)) * 100,
         "images/incoming/tmp1": b"half",
+        f"images/spool/cd/{'cd' * 32}": b"waits to be read",
+        "images/spool/incoming/tmp2": b"half",
+        "images/archives/tmp3": b"half",
         "converted/x": b"made anew",
     }
     for name, content in files.items():
@@ -77,10 +81,10 @@ def test_what_was_backed_up_comes_back_as_it_was(tmp_path: Path) -> None:
     before = files_in(places.run_dir)
     kept = back_up(places, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert files_in(places.run_dir) == before
+    assert files_in(places.run_dir) == before | {"backup.lock": b""}
     restored = restore(file, places_at(target))
     assert restored == kept
-    left_out = ("lock", "redis.conf", "temp-rewrite", "incoming", "converted")
+    left_out = ("lock", "redis.conf", "temp-rewrite", "incoming", "converted", "archives")
     assert files_in(target) == {
         name: content
         for name, content in before.items()
@@ -174,6 +178,26 @@ def test_a_full_disk_leaves_nothing_half_written(
         with pytest.raises(BackupFailed, match="No space left"):
             restore(file, places_at(tmp_path / "new"))
     assert sorted(one.name for one in tmp_path.iterdir()) == ["b.tar", "run"]
+
+
+def test_a_file_that_waited_at_the_moment_is_there_though_it_was_read_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, write = made_up(tmp_path / "run"), backup._write
+    waiting = places.images / "spool" / "cd" / ("cd" * 32)
+    left_behind = places.images / ".incoming-of-a-killed-backup"
+    left_behind.mkdir()
+
+    def read_meanwhile(*given: Any) -> Any:
+        waiting.unlink()
+        return write(*given)
+
+    monkeypatch.setattr(backup, "_write", read_meanwhile)
+    back_up(places, tmp_path / "b.tar")
+    restore(tmp_path / "b.tar", places_at(tmp_path / "new"))
+    restored = tmp_path / "new" / waiting.relative_to(places.run_dir)
+    assert restored.read_bytes() == b"waits to be read"
+    assert list(places.images.glob(".incoming-*")) == []
 
 
 def test_the_commands_say_what_they_did_and_what_they_did_not(tmp_path: Path) -> None:
