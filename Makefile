@@ -2,7 +2,11 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup run backup restore test security fuzz check faults fix bench bench-store no-egress audit-packages sbom licences \
+=======
+.PHONY: help setup run backup restore test test-infra security fuzz check fix bench bench-store no-egress audit-packages sbom licences \
+>>>>>>> 6bd007c (Bring up the whole system in AWS by one command, and try it on a stand-in)
 	translations screenshots train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -18,8 +22,13 @@ SECONDS ?= 60
 # The file that `make backup` writes; `make restore FROM=...` names one.
 TO ?= backups/sightline-$(shell date -u +%Y%m%dT%H%M%SZ).tar
 FROM ?=
+<<<<<<< HEAD
 # Of the order in which `make faults` does what it does; by default another one each time.
 SEED ?=
+=======
+# Which parts `make test-infra` tries; empty: all.
+PARTS ?=
+>>>>>>> 6bd007c (Bring up the whole system in AWS by one command, and try it on a stand-in)
 # More for pytest, for example `make test PYTEST="-k history"`.
 PYTEST ?=
 
@@ -95,6 +104,9 @@ translations: setup ## Bring the catalogues of the pages' languages up to their 
 screenshots: setup ## Make the pictures of docs/screenshots anew, of synthetic demo images alone
 	$(BIN)/python -m tests.e2e.screenshots
 
+test-infra: $(DONE)/everything $(DONE)/infra ## Apply the infrastructure to a stand-in for AWS, boot its instances, and say how each part went
+	@$(BIN)/python -m tests.infra.run $(PARTS)
+
 audit-packages: setup ## Ask a vulnerability service about every package of the locks, where one can be reached
 	@$(BIN)/python -m tests.supply_chain.audit
 
@@ -121,7 +133,8 @@ lock: $(DONE)/venv ## Write requirements/*.lock anew from pyproject.toml (UPGRAD
 		lock $$extra pyproject.toml --extra $$extra -c requirements/dev.lock; \
 	done; \
 	lock setup --group setup -c requirements/dev.lock; \
-	lock node --group node
+	lock node --group node; \
+	lock infra --group infra
 
 clean: ## Remove what make has made; the readings in .run stay
 	rm -rf $(VENV) $(DIST) $(ASSETS)/node_modules $(PROVIDER)/node_modules build dist
@@ -156,6 +169,14 @@ $(DONE)/services: requirements/inference.lock requirements/web.lock requirements
 $(DONE)/everything: requirements/dev.lock $(DONE)/services
 	@echo "Installing the trainer and the tools"
 	@$(UV) -r requirements/dev.lock
+	@touch $@
+
+# checkov, apart from everything else; where it cannot be had, its part says so.
+$(DONE)/infra: requirements/infra.lock $(DONE)/venv
+	@echo "Installing checkov"
+	@$(BIN)/uv venv --quiet --clear $(VENV)/checkov && $(BIN)/uv pip install --quiet \
+		--python $(VENV)/checkov/bin/python --require-hashes -r requirements/infra.lock \
+		|| { rm -rf $(VENV)/checkov; echo "checkov could not be installed" >&2; }
 	@touch $@
 
 # ---- Pages -----------------------------------------------------------------------------------
