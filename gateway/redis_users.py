@@ -130,9 +130,14 @@ _PASSWORD = re.compile(r"^user (\w+) .*?>([0-9a-f]{64})(?: |$)", re.MULTILINE)
 def rule_of(user: RedisUser, password: str) -> str:
     """The user's line of the ACL file. A grant beyond the first is a selector: a right that holds
     for its own keys alone, so that what is meant for readings cannot be used on the stream."""
+    return f"user {user.name} reset on >{password} {rights_of(user)}"
+
+
+def rights_of(user: RedisUser) -> str:
+    """What the user may do, without name and password, as Redis' ACL rules."""
     first, *others = user.grants
     rights = [
-        *("user", user.name, "reset", "on", f">{password}", "-@all"),
+        "-@all",
         *(f"+{command}" for command in _CONNECTING),
         *_rights(first),
         *(f"({' '.join(_rights(other))})" for other in others),

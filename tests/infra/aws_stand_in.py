@@ -17,6 +17,7 @@ from moto.budgets.responses import BudgetsResponse
 from moto.core.responses import ActionResult
 from moto.ec2.models import launch_templates
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.efs.responses import EFSResponse
 from moto.elasticache import exceptions as elasticache_errors
 from moto.elasticache.models import ElastiCacheBackend
 from moto.elasticache.responses import ElastiCacheResponse
@@ -73,6 +74,17 @@ def _budget_tags_of(self: Any) -> str:
 
 
 BudgetsResponse.list_tags_for_resource = _budget_tags_of  # type: ignore[attr-defined]
+
+# ---- efs: a policy that is taken away -----------------------------------------------------------
+
+
+def _delete_file_system_policy(self: Any) -> tuple[str, dict[str, Any]]:
+    name = self._get_param("FileSystemId")
+    self.efs_backend.file_systems_by_id[name].file_system_policy = None
+    return "{}", {"Content-Type": "application/json"}
+
+
+EFSResponse.delete_file_system_policy = _delete_file_system_policy  # type: ignore[attr-defined]
 
 # ---- elasticache: parameter groups, user groups, changes of users, members -----------------------
 
@@ -187,7 +199,8 @@ def describe_user_groups(self: Any) -> ActionResult:
 
 
 def delete_user_group(self: Any) -> ActionResult:
-    return ActionResult(_made["groups"].pop(self._get_param("UserGroupId")) | {"Status": "deleting"})
+    group = _made["groups"].pop(self._get_param("UserGroupId"))
+    return ActionResult(group | {"Status": "deleting"})
 
 
 def modify_user(self: Any) -> ActionResult:
@@ -283,10 +296,11 @@ def _scaling_policy(original: Answer, self: Any, *args: Any, **asked: Any) -> No
 @wrap(SecurityGroupRule, "__init__")
 def _security_rule(original: Answer, self: Any, *args: Any, **asked: Any) -> None:
     original(self, *args, **asked)
-    self.of_prefix_list = (asked.get("prefix_list_id") or {}).get("Description")
+    given = inspect.signature(original).bind(self, *args, **asked).arguments
+    self.of_prefix_list = (given.get("prefix_list_id") or {}).get("Description")
 
 
-def _why(self: Any) -> str | None:
+def _why(self: Any) -> Any:
     """The reason of a rule, wherever it was given: moto looks at addresses alone."""
     told = self.ip_range.get("Description") or self.source_group.get("Description")
     return told or self.of_prefix_list
@@ -297,7 +311,13 @@ SecurityGroupRule.description = property(_why)  # type: ignore[method-assign,ass
 
 @wrap(launch_templates.LaunchTemplateVersion, "__init__")
 def _template_version(
-    original: Answer, self: Any, template: Any, number: int, data: dict[str, Any], *args: Any, **kw: Any
+    original: Answer,
+    self: Any,
+    template: Any,
+    number: int,
+    data: dict[str, Any],
+    *args: Any,
+    **kw: Any,
 ) -> None:
     # The tags of the template itself are no part of what an instance is launched with.
     kept = [

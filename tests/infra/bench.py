@@ -30,7 +30,8 @@ class Bench:
 
     def __init__(self) -> None:
         self._clean = contextlib.ExitStack()
-        self.folder = Path(self._clean.enter_context(tempfile.TemporaryDirectory(prefix="sightline-")))
+        scratch = tempfile.TemporaryDirectory(prefix="sightline-")
+        self.folder = Path(self._clean.enter_context(scratch))
         self._endpoint: str | None = None
         self._workplace: Workplace | None = None
         self.applied = False

@@ -19,7 +19,7 @@ def of(resources: list[Resource], *types: str) -> Iterator[tuple[str, dict[str, 
     """Address and values of the resources of some types."""
     for one in resources:
         if one["type"] in types and one.get("mode", "managed") == "managed":
-            yield one["address"], one["values"]
+            yield one["address"], one.get("values", {})
 
 
 def only_the_edge_is_public(resources: list[Resource]) -> Iterator[str]:
@@ -70,7 +70,10 @@ def metadata_need_a_token(resources: list[Resource]) -> Iterator[str]:
     """IMDSv2 alone, and not past one hop."""
     for at, one in of(resources, "aws_launch_template"):
         (options,) = one.get("metadata_options") or [{}]
-        if options.get("http_tokens") != "required" or options.get("http_put_response_hop_limit") != 1:
+        if (
+            options.get("http_tokens") != "required"
+            or options.get("http_put_response_hop_limit") != 1
+        ):
             yield f"{at} answers metadata without a token, or past one hop"
 
 
@@ -170,7 +173,11 @@ def no_door_but_sessions(resources: list[Resource]) -> Iterator[str]:
 def no_secret_is_in_it(resources: list[Resource]) -> Iterator[str]:
     """Places of secrets, never values."""
     for at, one in of(resources, "aws_secretsmanager_secret_version", "aws_ssm_parameter"):
-        if one.get("secret_string") or one.get("secret_binary") or one.get("type") == "SecureString":
+        if (
+            one.get("secret_string")
+            or one.get("secret_binary")
+            or one.get("type") == "SecureString"
+        ):
             yield f"{at} holds a secret"
     for at, one in of(resources, "aws_memorydb_user", "aws_elasticache_user"):
         if one.get("passwords") or any(m.get("passwords") for m in one["authentication_mode"]):
@@ -188,16 +195,18 @@ def no_secret_is_in_it(resources: list[Resource]) -> Iterator[str]:
 def everything_is_named(resources: list[Resource]) -> Iterator[str]:
     """Whoever sees it in the bill or in a list knows whose it is."""
     for one in resources:
-        tags = one["values"].get("tags_all") if one.get("mode", "managed") == "managed" else None
+        tags = (
+            one.get("values", {}).get("tags_all")
+            if one.get("mode", "managed") == "managed"
+            else None
+        )
         if isinstance(tags, dict) and tags.get("System") != "sightline":
             yield f"{one['address']} has no tag System"
 
 
 def training_ends(resources: list[Resource]) -> Iterator[str]:
     """No trainer starts by apply, none stays, and somebody is told what it costs."""
-    groups = [
-        one for at, one in of(resources, "aws_autoscaling_group") if ".trainer." in at
-    ]
+    groups = [one for at, one in of(resources, "aws_autoscaling_group") if ".trainer." in at]
     if len(groups) != 2 or any(one["min_size"] != 0 or one["max_size"] != 1 for one in groups):
         yield "the trainer's groups do not rest at no instance"
     alarms = [one for at, one in of(resources, "aws_cloudwatch_metric_alarm") if ".trainer." in at]

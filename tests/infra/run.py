@@ -2,8 +2,8 @@
 
     python -m tests.infra.run [PART ...]
 
-The last lines are one a part: `ok`, `failed`, or `not possible here: WHY`. With CI=true a part whose
-tools are there and that is not possible all the same has failed. Exits with 1 where a part failed.
+The last lines are one a part: `ok`, `failed`, or `not possible here: WHY`. With CI=true a part
+whose tools are there and that is not possible all the same has failed. Exits with 1 where one has.
 """
 
 import os
@@ -31,7 +31,9 @@ def main(names: list[str]) -> int:
     """Run the parts of these names, all if there are none; the status to exit with."""
     unknown = set(names) - set(PARTS)
     if unknown:
-        sys.stderr.write(f"No such part: {', '.join(sorted(unknown))}. There are {', '.join(PARTS)}.\n")
+        sys.stderr.write(
+            f"No such part: {', '.join(sorted(unknown))}. There are {', '.join(PARTS)}.\n"
+        )
         return 2
     verdicts: dict[str, str] = {}
     with Bench() as bench:
@@ -52,9 +54,11 @@ def _tried(name: str, part: Callable[[Bench], None], bench: Bench) -> str:
     except NotPossible as why:
         strict = os.environ.get("CI") == "true" and why.tool_is_there
         return f"failed: not possible here: {why}" if strict else f"not possible here: {why}"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it was, the other parts are tried too
         traceback.print_exc()
-        return f"failed: {str(error).strip().splitlines()[0] if str(error) else type(error).__name__}"
+        return (
+            f"failed: {str(error).strip().splitlines()[0] if str(error) else type(error).__name__}"
+        )
     return f"ok ({time.monotonic() - began:.0f} s)"
 
 

@@ -44,8 +44,8 @@ def user(**changes: Any) -> Resource:
 
 
 EDGE = one("aws_lb", "module.edge.aws_lb.this", internal=False)
-PUBLIC = "module.firewall.x.this[\"internet-balancer-443\"]"
-LOCKS = {
+PUBLIC = 'module.firewall.x.this["internet-balancer-443"]'
+LOCKS: dict[str, Any] = {
     "block_public_acls": True,
     "block_public_policy": True,
     "ignore_public_acls": True,
@@ -79,7 +79,7 @@ WRONG: list[tuple[policies.Rule, list[Resource]]] = [
     (policies.metadata_need_a_token, [template(metadata_options=[])]),
     (
         policies.metadata_need_a_token,
-        [template(metadata_options=[{"http_tokens": "optional", "http_put_response_hop_limit": 1}])],
+        [template(metadata_options=[{"http_tokens": "optional"}])],
     ),
     (
         policies.everything_is_encrypted,

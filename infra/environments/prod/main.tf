@@ -27,6 +27,7 @@ module "sightline" {
   bundle          = var.bundle
   image_id        = var.image_id
   internet_for    = var.internet_for
+  redis_snapshot  = var.redis_snapshot
   options         = var.options
   alert_addresses = var.alert_addresses
   trainer         = var.trainer

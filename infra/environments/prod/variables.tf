@@ -61,6 +61,12 @@ variable "trainer" {
   default = {}
 }
 
+variable "redis_snapshot" {
+  description = "Snapshot of MemoryDB that a new installation begins with, to restore one; null: it begins empty."
+  type        = string
+  default     = null
+}
+
 variable "internet_for" {
   description = "Which instances may open connections to the internet (443), and why."
   type        = map(string)

@@ -82,6 +82,7 @@ resource "aws_memorydb_cluster" "this" {
   tls_enabled              = true
   kms_key_arn              = var.kms_key_arn
   snapshot_retention_limit = var.backup_days
+  snapshot_name            = var.snapshot
   snapshot_window          = "02:00-03:00"
   maintenance_window       = "sun:03:30-sun:04:30"
   final_snapshot_name      = var.keep ? "${var.name}-final" : null
@@ -225,6 +226,16 @@ data "aws_iam_policy_document" "files" {
 resource "aws_efs_file_system_policy" "this" {
   file_system_id = aws_efs_file_system.this.id
   policy         = data.aws_iam_policy_document.files.json
+}
+
+resource "aws_efs_backup_policy" "this" {
+  count = var.keep ? 1 : 0
+
+  file_system_id = aws_efs_file_system.this.id
+
+  backup_policy {
+    status = "ENABLED"
+  }
 }
 
 resource "aws_efs_mount_target" "this" {

@@ -49,6 +49,12 @@ variable "backup_days" {
   }
 }
 
+variable "snapshot" {
+  description = "Snapshot of MemoryDB that a new cluster begins with; null: it begins empty."
+  type        = string
+  default     = null
+}
+
 variable "keep" {
   description = "Whether destroying leaves what holds data: buckets with something in them stop it, and Redis leaves a last snapshot."
   type        = bool

@@ -85,6 +85,7 @@ module "data" {
   redis       = var.redis
   node_type   = coalesce(var.redis_node_type, local.size.redis[var.redis])
   backup_days = var.backup_days
+  snapshot    = var.redis_snapshot
   keep        = var.keep
   subnet_ids  = module.network.subnet_ids.data
   group_ids   = module.firewall.group_ids

@@ -54,6 +54,12 @@ variable "redis_node_type" {
   default     = null
 }
 
+variable "redis_snapshot" {
+  description = "Snapshot of MemoryDB that a new installation begins with, to restore one; null: it begins empty."
+  type        = string
+  default     = null
+}
+
 variable "keep" {
   description = "Whether data outlives a mistake: load balancers cannot be deleted, buckets are not emptied, secrets can be brought back for 30 days, Redis leaves a last snapshot. False for what is to be destroyed without a trace."
   type        = bool

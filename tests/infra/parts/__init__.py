@@ -1,7 +1,7 @@
 """The parts of `make test-infra`, each a function that tries one thing for real.
 
-A part returns None where all is well. It raises `NotPossible` where this machine lacks what it needs,
-and anything else where something is wrong.
+A part returns None where all is well. It raises `NotPossible` where this machine lacks what it
+needs, and anything else where something is wrong.
 """
 
 

@@ -60,8 +60,7 @@ def _left_in_the_account(bench: Bench) -> list[str]:
         ],
         "address": [one["PublicIp"] for one in ec2.describe_addresses(Filters=ours)["Addresses"]],
         "template": [
-            one["LaunchTemplateName"]
-            for one in ec2.describe_launch_templates()["LaunchTemplates"]
+            one["LaunchTemplateName"] for one in ec2.describe_launch_templates()["LaunchTemplates"]
         ],
         "balancer": [
             one["LoadBalancerName"] for one in balancing.describe_load_balancers()["LoadBalancers"]
@@ -76,7 +75,8 @@ def _left_in_the_account(bench: Bench) -> list[str]:
             one["Name"] for one in bench.client("secretsmanager").list_secrets()["SecretList"]
         ],
         "files": [
-            one["FileSystemId"] for one in bench.client("efs").describe_file_systems()["FileSystems"]
+            one["FileSystemId"]
+            for one in bench.client("efs").describe_file_systems()["FileSystems"]
         ],
         "redis": [
             one["ReplicationGroupId"]

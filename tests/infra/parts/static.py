@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 from tests.infra.bench import DEV, Bench
 from tests.infra.parts import NotPossible
@@ -99,7 +98,7 @@ def checkov(bench: Bench) -> None:
     if report["summary"]["passed"] < 50:
         raise AssertionError("checkov looked at next to nothing")
     failed = {
-        f"{one['check_id']} {Path(one['file_path']).parent.name} {one['resource']}: {one['check_name']}"
+        f"{one['check_id']} {one['resource']}: {one['check_name']}"
         for one in report["results"]["failed_checks"]
     }
     if failed:
