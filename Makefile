@@ -2,11 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup run backup restore test security fuzz check faults fix bench bench-store no-egress audit-packages sbom licences \
-=======
-.PHONY: help setup run backup restore test test-infra security fuzz check fix bench bench-store no-egress audit-packages sbom licences \
->>>>>>> 6bd007c (Bring up the whole system in AWS by one command, and try it on a stand-in)
+.PHONY: help setup run backup restore test test-infra security fuzz check faults fix bench bench-store no-egress audit-packages sbom licences \
 	translations screenshots train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -22,13 +18,10 @@ SECONDS ?= 60
 # The file that `make backup` writes; `make restore FROM=...` names one.
 TO ?= backups/sightline-$(shell date -u +%Y%m%dT%H%M%SZ).tar
 FROM ?=
-<<<<<<< HEAD
 # Of the order in which `make faults` does what it does; by default another one each time.
 SEED ?=
-=======
 # Which parts `make test-infra` tries; empty: all.
 PARTS ?=
->>>>>>> 6bd007c (Bring up the whole system in AWS by one command, and try it on a stand-in)
 # More for pytest, for example `make test PYTEST="-k history"`.
 PYTEST ?=
 
