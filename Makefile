@@ -72,6 +72,7 @@ check: setup ## Check style, types, import rules and documents; edits nothing
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m monitoring.objectives --check
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
 
 fix: $(DONE)/everything ## Mend what ruff can mend, and format

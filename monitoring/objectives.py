@@ -1,0 +1,130 @@
+"""The rules of the service-level objectives, made of `objectives.toml`.
+
+python -m monitoring.objectives            writes prometheus/rules/objectives.yml
+python -m monitoring.objectives --check    exits with 1 where that file is not up to date
+"""
+
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "objectives.toml"
+RULES = HERE / "prometheus" / "rules"
+MADE = RULES / "objectives.yml"
+HEAD = "# Made by `python -m monitoring.objectives` from objectives.toml; edit that.\n"
+OWNER = "ops"
+
+Rules = dict[str, Any]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"\b(\d+)([smhd])\b")
+
+
+def made(text: str) -> Rules:
+    """The rules of some objectives.
+
+    Args:
+        text: as in `objectives.toml`.
+    """
+    content = tomllib.loads(text)
+    groups = [_group(one, content["window"]) for one in content["objective"]]
+    return {"groups": groups}
+
+
+def _group(objective: Mapping[str, Any], windows: list[Mapping[str, Any]]) -> Rules:
+    name = objective["name"]
+    spans = sorted({one[end] for one in windows for end in ("short", "long")}, key=seconds)
+    recorded = [
+        {
+            "record": _series(span),
+            "labels": {"objective": name},
+            "expr": f"{_ask(objective['bad'], span)}\n/\n{_ask(objective['all'], span)}",
+        }
+        for span in spans
+    ]
+    return {
+        "name": f"objective-{name}",
+        "rules": [*recorded, *(_alert(objective, one) for one in windows)],
+    }
+
+
+def _alert(objective: Mapping[str, Any], window: Mapping[str, Any]) -> Rules:
+    budget = round(1 - objective["target"], 6)
+    limit = f"{window['factor']} * {budget}"
+    of = f'{{objective="{objective["name"]}"}}'
+    ends = (f"{_series(window[end])}{of}" for end in ("long", "short"))
+    return {
+        "alert": objective["runbook"],
+        "expr": "\nand on (objective)\n".join(f"{one} > {limit}" for one in ends),
+        "for": window["for"],
+        "labels": {"severity": window["severity"], "owner": OWNER, "window": window["long"]},
+        "annotations": {
+            "summary": f"The promise is broken too often: {objective['promise']}",
+            "description": f"In the last {window['long']} {{{{ $value | humanizePercentage }}}} "
+            f"went wrong, {window['factor']} times or more of what the objective of "
+            f"{100 * objective['target']:g} % allows.",
+            "runbook": f"docs/operations.md#{objective['runbook'].lower()}",
+        },
+    }
+
+
+def _series(span: str) -> str:
+    return f"sightline:bad:ratio_rate{span}"
+
+
+def _ask(query: str, span: str) -> str:
+    return str(query).strip().replace("WINDOW", span)
+
+
+def seconds(duration: str) -> int:
+    """A duration of one unit, such as `5m`, in seconds."""
+    return int(duration[:-1]) * _UNITS[duration[-1]]
+
+
+def shrunk(rules: str, by: int) -> str:
+    """The same rules with every duration so many times shorter, at least 1 s, for a test that
+    cannot wait for hours."""
+
+    def shorter(found: re.Match[str]) -> str:
+        return f"{max(1, seconds(found[0]) // by)}s"
+
+    return _DURATION.sub(shorter, rules)
+
+
+def written(rules: Rules) -> str:
+    """The text of a file of rules."""
+    text: str = yaml.dump(rules, Dumper=_Readable, sort_keys=False, width=1000, allow_unicode=True)
+    return HEAD + text
+
+
+class _Readable(yaml.SafeDumper):  # type: ignore[misc]
+    """Text of several lines as such."""
+
+
+_Readable.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the file, or compare it."""
+    text = written(made(SOURCE.read_text(encoding="utf-8")))
+    if "--check" in arguments:
+        stale = not MADE.is_file() or MADE.read_text(encoding="utf-8") != text
+        if stale:
+            sys.stderr.write(f"{MADE} is not up to date: python -m monitoring.objectives\n")
+        return int(stale)
+    MADE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
