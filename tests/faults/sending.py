@@ -37,7 +37,8 @@ def made(demos: Sequence[bytes], count: int, seed: int) -> list[Sent]:
 
 
 class Pace:
-    """Lets one image begin every so many seconds, whoever sends it."""
+    """Lets one image begin every so many seconds, whoever sends it; what was held up comes as fast
+    as it can, once it can."""
 
     def __init__(self, every: float) -> None:
         self._every, self._next = every, time.monotonic()
@@ -46,7 +47,7 @@ class Pace:
     def wait(self) -> None:
         """Until it is the next one's turn."""
         with self._lock:
-            turn = self._next = max(self._next + self._every, time.monotonic())
+            turn = self._next = self._next + self._every
         time.sleep(max(0.0, turn - time.monotonic()))
 
 
