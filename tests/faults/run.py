@@ -7,6 +7,7 @@ stuck. Seed and matrix are printed; the same seed does the same in the same orde
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -50,8 +51,11 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--every", type=float, default=EVERY_SECONDS, help="seconds a fault")
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="at least so many")
     given = parser.parse_args()
+    # As Ctrl-C: then all is stopped and put away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     chance = random.Random(given.seed)
     folder = Path(tempfile.mkdtemp(prefix="faults-models-"))
     models = models_with_a_live_one(folder)
@@ -71,7 +75,7 @@ def main() -> int:
         alone = images if not house.names("worker") else images[::4]
         rest = [one for one in images if one not in alone] if len(alone) < len(images) else []
         batches = [rest[start::BATCHES] for start in range(BATCHES)] if rest else []
-        say(f"seed {given.seed}: {given.rounds} rounds at least, {EVERY_SECONDS:.0f} s a fault")
+        say(f"seed {given.seed}: {given.rounds} rounds at least, {given.every:g} s a fault")
         say(f"{len(alone)} images by themselves, {len(rest)} in {len(batches)} batches")
         if not house.mounted:
             say("no disk is filled: only root may mount one")
@@ -79,7 +83,7 @@ def main() -> int:
             house,
             ledger,
             plan,
-            every=EVERY_SECONDS,
+            every=given.every,
             pace=PACE_SECONDS * 1000 / given.images * given.rounds / LEAST_ROUNDS,
             alone=alone,
             batches=batches,

@@ -18,6 +18,7 @@ from tests.fixtures.stack import DISEASE
 
 #: Statuses after which the same is sent again.
 AGAIN = {409, 425, 429, 500, 502, 503, 504}
+AGAIN_SECONDS = 1.0
 
 
 def made(demos: Sequence[bytes], count: int, seed: int) -> list[Sent]:
@@ -111,7 +112,7 @@ class Senders:
                 answer = ask()
                 if answer.status_code not in AGAIN:
                     return answer
-            self._ending.wait(0.5)
+            self._ending.wait(AGAIN_SECONDS)
         return None
 
     def _send(self, client: httpx.Client, one: Sent) -> None:
