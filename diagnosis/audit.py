@@ -38,8 +38,8 @@ _MODEL = r"[a-z][a-z0-9_]{0,63}@([0-9]{1,6}|previous)"
 
 #: An account, an API key, or nobody who could be told (`anonymous`), or the system itself.
 Actor = Annotated[str, StringConstraints(pattern=rf"^({_ACCOUNT}|anonymous|system)$")]
-#: The id of a reading, an account, an API key, or a version of a model (`DISEASE@VERSION`, or
-#: `DISEASE@previous` for a rollback).
+#: The id of a reading, a batch, an account, an API key, or a version of a model
+#: (`DISEASE@VERSION`, or `DISEASE@previous` for a rollback).
 ObjectId = Annotated[str, StringConstraints(pattern=rf"^({_READING}|{_ACCOUNT}|{_MODEL})$")]
 
 
@@ -63,6 +63,8 @@ class Action(StrEnum):
     USER_CHANGE = "user-change"
     KEY_CHANGE = "key-change"
     PATIENT_DELETE = "patient-delete"
+    BATCH_CHANGE = "batch-change"
+    """A batch was closed, cancelled, or its failed files were to be read again."""
     EVENTS_LOST = "events-lost"
     """Events were taken out of the stream by somebody else than the chainer, before it saw them."""
 

@@ -39,6 +39,16 @@ def kept_as(unit: str, digest: str) -> str:
     return f"sha256:{hashlib.sha256(f'{unit}/{digest}'.encode()).hexdigest()}"
 
 
+def spooled_as(unit: str, batch: str, number: int, digest: str) -> str:
+    """The name that a file of a batch is kept under until it is read.
+
+    Each file has its own, so that one that was read takes no other's bytes; and of two files that
+    are sent under one number, none replaces the other.
+    """
+    whole = f"{unit}/{batch}/{number}/{digest}"
+    return f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"
+
+
 class ImageStore(Protocol):
     """Keeps images by digest; safe to call from many threads.
 

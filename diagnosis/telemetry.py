@@ -28,7 +28,8 @@ class Metrics:
     """Every metric of one service process, in a registry of its own.
 
     Args:
-        service: `inference_service`, `web_ui` or `gateway`; the label `service` of them all.
+        service: `inference_service`, `inference_worker`, `web_ui` or `gateway`; the label
+            `service` of them all.
     """
 
     def __init__(self, service: str) -> None:
@@ -75,6 +76,22 @@ class Metrics:
         self.queue_depth = Gauge(
             "sightline_readings_waiting",
             "Readings accepted and not yet begun.",
+            registry=self.registry,
+        )
+        self.batch_items = Counter(
+            "sightline_batch_items",
+            "Files of batches that ended, by how: done, failed, or kept by another worker.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.batch_items_taken_over = Counter(
+            "sightline_batch_items_taken_over",
+            "Files of batches taken over from workers that did not renew their lease.",
+            registry=self.registry,
+        )
+        self.batch_items_waiting = Gauge(
+            "sightline_batch_items_waiting",
+            "Files of batches accepted and not finished, of all units.",
             registry=self.registry,
         )
         self.live_models = Gauge(

@@ -53,6 +53,8 @@ class Settings(BaseSettings, Limits):
     """Speak TLS on that port, with a certificate of an authority that is made for this machine."""
     host_names: Annotated[tuple[HostName, ...], NoDecode] = ()
     """Host names that are served besides 127.0.0.1 and localhost, separated by commas."""
+    workers: int = Field(default=1, ge=0, le=64)
+    """Processes that read files of batches; they take only what interactive readings leave."""
     start_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long the stack may take until it is ready, models loaded."""
 

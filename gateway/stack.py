@@ -70,6 +70,10 @@ class Places:
     def inference_socket(self) -> Path:
         return self.sockets / "inference.sock"
 
+    def worker_socket(self, number: int) -> Path:
+        """Where one of the workers that read batches says how it is."""
+        return self.sockets / f"worker-{number}.sock"
+
     @property
     def web_socket(self) -> Path:
         return self.sockets / "web.sock"
@@ -156,7 +160,13 @@ class Places:
             shutil.rmtree(self.sockets, ignore_errors=True)
 
     def _every_socket(self) -> tuple[Path, ...]:
-        return (self.redis_socket, self.identity_socket, self.inference_socket, self.web_socket)
+        return (
+            self.redis_socket,
+            self.identity_socket,
+            self.inference_socket,
+            self.web_socket,
+            *self.sockets.glob("worker-*.sock"),
+        )
 
 
 @contextmanager
@@ -325,15 +335,17 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
             "inference_service.app:create_app",
             places.inference_socket,
             "SIGHTLINE_INFERENCE_",
-            {
-                "REDIS_URL": redis_url(places, "inference"),
-                "IDENTITY_KEY_FILE": str(places.identity_public_key),
-                "IMAGE_DIR": str(places.images),
-                "REGISTRY": str(places.registry),
-                "MODELS_DIR": str(settings.models_dir.resolve()),
-                "PATIENT_REFERENCE_KEY_FILE": str(places.run_dir / "patient_reference.key"),
-                "CONVERSION_CACHE_DIR": str(places.run_dir / "converted"),
-            },
+            _inference(settings, places),
+        ),
+        *(
+            _service(
+                f"worker-{number}",
+                "inference_service.worker:create_app",
+                places.worker_socket(number),
+                "SIGHTLINE_INFERENCE_",
+                _inference(settings, places),
+            )
+            for number in range(1, settings.workers + 1)
         ),
         _service(
             "web",
@@ -348,6 +360,19 @@ def processes(settings: Settings, places: Places) -> tuple[ProcessSpec, ...]:
         ),
         _nginx(nginx, configuration, places),
     )
+
+
+def _inference(settings: Settings, places: Places) -> dict[str, str]:
+    """What the service that reads images and its workers are told; it is the same."""
+    return {
+        "REDIS_URL": redis_url(places, "inference"),
+        "IDENTITY_KEY_FILE": str(places.identity_public_key),
+        "IMAGE_DIR": str(places.images),
+        "REGISTRY": str(places.registry),
+        "MODELS_DIR": str(settings.models_dir.resolve()),
+        "PATIENT_REFERENCE_KEY_FILE": str(places.run_dir / "patient_reference.key"),
+        "CONVERSION_CACHE_DIR": str(places.run_dir / "converted"),
+    }
 
 
 def _redis(server: Server, places: Places) -> ProcessSpec:

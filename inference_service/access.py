@@ -43,6 +43,16 @@ TABLE: AccessTable = {
     ("GET", "/api/v1/opinions"): _READERS,
     ("GET", "/api/v1/predictions/{prediction_id}/dicom"): _READERS,
     ("POST", "/api/v1/patients/deletion"): _READERS,
+    ("POST", "/api/v1/batches"): _READERS,
+    ("GET", "/api/v1/batches"): _READERS,
+    ("GET", "/api/v1/batches/{batch_id}"): _READERS,
+    ("DELETE", "/api/v1/batches/{batch_id}"): _READERS,
+    ("GET", "/api/v1/batches/{batch_id}/items"): _READERS,
+    ("GET", "/api/v1/batches/{batch_id}/events"): _READERS,
+    ("PUT", "/api/v1/batches/{batch_id}/files/{number}"): _READERS,
+    ("POST", "/api/v1/batches/{batch_id}/close"): _READERS,
+    ("POST", "/api/v1/batches/{batch_id}/cancel"): _READERS,
+    ("POST", "/api/v1/batches/{batch_id}/retry"): _READERS,
 }
 
 

@@ -13,6 +13,7 @@ from diagnosis.errors import SightlineError
 from diagnosis.identity import Identity
 from diagnosis.keys import read_public_key
 from diagnosis.process import before_stopping, keep_memory
+from diagnosis.queue import Batches
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
 from inference_service.access import TABLE
@@ -21,6 +22,8 @@ from inference_service.decoding import Nursery
 from inference_service.openapi import describe
 from inference_service.problems import Guard, install_handlers, refusal
 from inference_service.routes import (
+    batch_files,
+    batches,
     diseases,
     examinations,
     health,
@@ -41,6 +44,7 @@ def create_app(
     results: ResultStore | None = None,
     audit: AuditLog | None = None,
     nursery: Nursery | None = None,
+    queue: Batches | None = None,
 ) -> FastAPI:
     """The application of one service process.
 
@@ -49,13 +53,14 @@ def create_app(
         results: another store of readings in place of the settings' Redis.
         audit: another place for audit events, in place of that Redis.
         nursery: what starts the processes that read images, where services share one.
+        queue: another place for batches, in place of that Redis.
     """
     if settings is None:
         settings = Settings()  # the environment has what has no default
         configure_logging(settings.log_level)
         keep_memory()
     key = read_public_key(settings.identity_key_file)
-    service = Service(settings, results, audit, nursery)
+    service = Service(settings, results, audit, nursery, queue)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -85,6 +90,8 @@ def create_app(
         worklist.router,
         predictions.router,
         reviews.router,
+        batches.router,
+        batch_files.router,
         patients.router,
         portable.router,
         health.router,

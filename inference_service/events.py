@@ -1,14 +1,17 @@
 """New readings of a unit, told to pages that are open: server-sent events.
 
-Redis is asked every second, so that readings of other processes and of batches are told too; what
-this process reads is told at once. Ids sort by the time at which a reading was begun, and one that
-was begun earlier may be stored later: so the last seconds are always asked for again.
+Redis is asked every second, so that readings of other processes are told too; what this process
+reads is told at once. Ids sort by the time at which a reading was begun, and one that was begun
+earlier may be stored later: so the last seconds are always asked for again. The id of a batch's
+reading is as old as its file's acceptance; how far a batch is its own stream tells
+(`routes.batches`).
 """
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from diagnosis.errors import Overloaded, StoreUnavailable
@@ -38,7 +41,7 @@ class Events:
         self._results = results
         self._seconds = seconds
         self._open: set[asyncio.Event] = set()
-        self._closing = False
+        self.closing = False
 
     def announce(self) -> None:
         """A reading was kept here: ask the store now."""
@@ -47,12 +50,12 @@ class Events:
 
     def close(self) -> None:
         """End all streams, and begin none; a server waits for them when it stops."""
-        self._closing = True
+        self.closing = True
         self.announce()
 
     def check(self) -> None:
         """Raise Overloaded where no further stream is taken."""
-        if self._closing or len(self._open) >= MOST_STREAMS:
+        if self.closing or len(self._open) >= MOST_STREAMS:
             raise Overloaded("Too many pages wait for new readings at the moment.")
 
     async def stream(self, unit: str, after: UUID | None) -> AsyncIterator[str]:
@@ -62,14 +65,21 @@ class Events:
             unit: whose readings.
             after: the last one that the page knows of; None: from now on.
         """
+        with self.waiting() as waiting:
+            try:
+                async for text in self._told(unit, after, waiting):
+                    yield text
+            except StoreUnavailable:
+                # The browser comes again, and begins where it was.
+                return
+
+    @contextmanager
+    def waiting(self) -> Iterator[asyncio.Event]:
+        """What is set when there may be news; a stream that holds one is counted."""
         waiting = asyncio.Event()
         self._open.add(waiting)
         try:
-            async for text in self._told(unit, after, waiting):
-                yield text
-        except StoreUnavailable:
-            # The browser comes again, and begins where it was.
-            return
+            yield waiting
         finally:
             self._open.discard(waiting)
 
@@ -82,7 +92,7 @@ class Events:
         yield f"retry: {RETRY_MS}\nid: {newest}\n\n"
         known = {one async for one, _ in self._since(unit, _earlier(newest)) if one <= newest}
         beat = time.monotonic() + HEARTBEAT_SECONDS
-        while not self._closing and time.monotonic() < ends:
+        while not self.closing and time.monotonic() < ends:
             waiting.clear()
             found = [one async for one in self._since(unit, _earlier(newest))]
             for one, disease in found:

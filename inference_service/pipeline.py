@@ -20,6 +20,7 @@ from diagnosis.contracts import (
 )
 from diagnosis.errors import Overloaded, StoreUnavailable
 from diagnosis.image_store import ImageStore, kept_as
+from diagnosis.queue import Batches
 from diagnosis.reading import compose
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import Metrics
@@ -59,6 +60,7 @@ class Pipeline:
         images: where images are kept.
         decoders: read images.
         metrics: times and counts.
+        batches: where names of files are forgotten with their readings.
         threads: readings at work at once.
         max_waiting: readings that may wait beside them.
         deadline_seconds: from the end of the upload to the end of the computation.
@@ -72,6 +74,7 @@ class Pipeline:
         images: ImageStore,
         decoders: Decoders,
         metrics: Metrics,
+        batches: Batches,
         *,
         threads: int,
         max_waiting: int,
@@ -83,6 +86,7 @@ class Pipeline:
         self._images = images
         self.decoders = decoders
         self._metrics = metrics
+        self._batches = batches
         self._threads = threads
         self._places = threads + max_waiting
         self._taken = 0
@@ -194,14 +198,22 @@ class Pipeline:
                 InvalidRequest: and nothing is kept.
         """
         self._models.check(disease_id)
-        ask = _Ask(disease_id, data, operating_point, unit, created_by, patient_reference)
-        prediction, files = await self._run(place, lambda waited: self._work(ask, waited))
+        ask = Ask(disease_id, data, operating_point, unit, created_by, patient_reference)
+        prediction, files = await self.compute(place, ask)
         async with written(prediction.id):
             prediction = await self._keep(prediction, files, once)
-        self._metrics.readings.labels(
-            disease_id, prediction.outcome, prediction.band or "none"
-        ).inc()
+        self.count(prediction)
         return prediction
+
+    async def compute(self, place: Place, ask: "Ask") -> "tuple[Prediction, Files]":
+        """A reading that is not kept yet, and the files to keep for it; raises as `read` does."""
+        return await self._run(place, lambda waited: self._work(ask, waited))
+
+    def count(self, prediction: Prediction) -> None:
+        """A reading was kept."""
+        self._metrics.readings.labels(
+            prediction.disease, prediction.outcome, prediction.band or "none"
+        ).inc()
 
     async def suggest(self, place: Place, data: bytes) -> SuggestionList:
         """What an image may be read for; nothing of it is kept.
@@ -236,13 +248,17 @@ class Pipeline:
         except TimeoutError as error:
             raise Overloaded(cause="it was not done by its deadline") from error
 
-    async def delete(self, unit: str, prediction_id: UUID, written: Written) -> bool:
+    async def delete(
+        self, unit: str, prediction_id: UUID, written: Written, *, of_batch: bool = False
+    ) -> bool:
         """Delete a reading, and its image unless another reading shows it.
 
         Args:
             unit: whose reading.
             prediction_id: of the reading.
             written: what it is deleted in.
+            of_batch: whether its batch is deleted as a whole; else the batch forgets the name of
+                its file.
 
         Returns:
             False when there was no such reading.
@@ -251,7 +267,7 @@ class Pipeline:
             AuditUnavailable: it cannot be written down, and nothing is deleted.
             StoreUnavailable: the reading may still be there.
         """
-        return await self._delete(unit, prediction_id, written) is not None
+        return await self._delete(unit, prediction_id, written, of_batch) is not None
 
     async def delete_patient(
         self, unit: str, patient_reference: str, written: Written
@@ -284,7 +300,9 @@ class Pipeline:
             raise failure
         return PatientDeleted(readings=readings, images=images)
 
-    async def _delete(self, unit: str, prediction_id: UUID, written: Written) -> int | None:
+    async def _delete(
+        self, unit: str, prediction_id: UUID, written: Written, of_batch: bool = False
+    ) -> int | None:
         """Delete a reading; how many images went with it, None where there was no reading.
 
         The files first: cut off in between, this leaves a reading without its image, which can be
@@ -297,14 +315,29 @@ class Pipeline:
             gone = 0
             for digest in found.image.kept:
                 if not await self._results.release_image(unit, digest, prediction_id):
-                    name = kept_as(unit, digest)
-                    was_there = await asyncio.to_thread(self._images.delete, name)
+                    was_there = await self._delete_file(unit, digest)
                     gone += was_there and digest == found.image.digest
+            if found.batch is not None and not of_batch:
+                await self._batches.forget(unit, found.batch, prediction_id)
             if await self._results.delete(unit, prediction_id) is None:
                 return None
             return gone
 
-    def _work(self, ask: "_Ask", waited: float) -> "tuple[Prediction, Files]":
+    async def _delete_file(self, unit: str, digest: str) -> bool:
+        """Delete a file that no reading keeps; whether it was there and is gone.
+
+        Another process may keep a reading of it just now. That process puts the file again once
+        its reading is kept, and here it is looked after it is gone: one of the two comes last.
+        """
+        name = kept_as(unit, digest)
+        file = await asyncio.to_thread(self._images.get, name)
+        was_there = await asyncio.to_thread(self._images.delete, name)
+        if file is not None and await self._results.keeps_image(unit, digest):
+            await asyncio.to_thread(self._images.put, name, file)
+            return False
+        return was_there
+
+    def _work(self, ask: "Ask", waited: float) -> "tuple[Prediction, Files]":
         """Everything between the upload and the store, in one thread."""
         timings: dict[str, float] = {}
         took = self._metrics.took
@@ -337,11 +370,13 @@ class Pipeline:
             unit=ask.unit,
             created_by=ask.created_by,
             patient_reference=ask.patient_reference,
+            prediction_id=ask.prediction_id,
+            batch=ask.batch,
         )
         files = (image.clean,) if image.dicom is None else (image.clean, image.dicom)
         return prediction, dict(zip(prediction.image.kept, files, strict=True))
 
-    def _decode(self, ask: "_Ask", model: LiveModel, timings: dict[str, float]) -> Decoded:
+    def _decode(self, ask: "Ask", model: LiveModel, timings: dict[str, float]) -> Decoded:
         """The image from a process of its own. `decode` is all that is not one of the two steps
         that are timed there: a refused image's time too, and the way to and fro."""
         began, inside = time.perf_counter(), 0.0
@@ -369,24 +404,54 @@ class Pipeline:
         `store` in the timings is the image's part: a reading cannot hold how long it took to
         store itself. The metric has both.
         """
-        unit, began = prediction.unit, time.perf_counter()
+        began = time.perf_counter()
         # The lock is the image's; a DICOM file's digest follows from that of its image.
-        async with self._lock(kept_as(unit, prediction.image.digest)):
-            for digest, file in files.items():
-                await asyncio.to_thread(self._images.put, kept_as(unit, digest), file)
-            stored = round((time.perf_counter() - began) * 1000, 3)
-            prediction = prediction.model_copy(
-                update={"timings_ms": {**prediction.timings_ms, "store": stored}}
-            )
+        async with self._lock(kept_as(prediction.unit, prediction.image.digest)):
+            prediction = await self.keep_files(prediction, files)
             try:
                 await self._results.add(prediction, once)
             except BaseException:
-                self._doubted |= {(unit, digest): time.monotonic() for digest in files}
+                self.doubt(prediction)
                 raise
         self._metrics.step_seconds.labels(prediction.disease, "store").observe(
             time.perf_counter() - began
         )
         return prediction
+
+    async def keep_files(self, prediction: Prediction, files: "Files") -> Prediction:
+        """Keep the files of a reading that is about to be kept; the reading with how long it took.
+
+        Raises:
+            StoreUnavailable: not all of them are kept.
+        """
+        began = time.perf_counter()
+        for digest, file in files.items():
+            await asyncio.to_thread(self._images.put, kept_as(prediction.unit, digest), file)
+        stored = round((time.perf_counter() - began) * 1000, 3)
+        return prediction.model_copy(
+            update={"timings_ms": {**prediction.timings_ms, "store": stored}}
+        )
+
+    async def keep_again(self, prediction: Prediction, files: "Files") -> None:
+        """Keep the files of a reading that was just kept once more: the deletion of another
+        reading of the same image may have taken them along before this one was there.
+
+        Raises:
+            StoreUnavailable: not all of them are looked after.
+        """
+        for digest, file in files.items():
+            was_gone = await asyncio.to_thread(
+                self._images.put, kept_as(prediction.unit, digest), file
+            )
+            if was_gone and not await self._results.keeps_image(prediction.unit, digest):
+                # It was this reading that was deleted.
+                await self._delete_file(prediction.unit, digest)
+
+    def doubt(self, prediction: Prediction) -> None:
+        """Whether a reading was kept is not known, or it was not: `settle` sees to its files."""
+        self._doubted |= {
+            (prediction.unit, digest): time.monotonic() for digest in prediction.image.kept
+        }
 
     async def settle(self) -> None:
         """Delete the files of readings that turned out not to be kept.
@@ -404,7 +469,7 @@ class Pipeline:
             await self._results.ping()
             async with self._lock(kept_as(unit, digest)):
                 if not await self._results.keeps_image(unit, digest):
-                    await asyncio.to_thread(self._images.delete, kept_as(unit, digest))
+                    await self._delete_file(unit, digest)
             # Not one that was doubted again meanwhile.
             if self._doubted.get((unit, digest)) == since:
                 del self._doubted[unit, digest]
@@ -416,8 +481,8 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """One reading that was asked for."""
+class Ask:
+    """One reading that is asked for: of an image, or of a file of a batch, whose id is fixed."""
 
     disease: str
     data: bytes
@@ -425,3 +490,5 @@ class _Ask:
     unit: str
     created_by: str
     patient_reference: str | None
+    prediction_id: UUID | None = None
+    batch: UUID | None = None

@@ -14,11 +14,13 @@ from diagnosis.catalogue import catalogue, load_catalogue
 from diagnosis.errors import StoreUnavailable
 from diagnosis.image_store import FolderImageStore
 from diagnosis.keys import read_public_key
+from diagnosis.queue import Batches, connect_batches
 from diagnosis.results import ResultStore, connect
 from diagnosis.telemetry import Metrics
 from inference_service.decoding import Decoders, Nursery
 from inference_service.events import Events
 from inference_service.explaining import Explainer
+from inference_service.intake import Intake
 from inference_service.loading import loader
 from inference_service.models import Models
 from inference_service.pipeline import Pipeline
@@ -38,6 +40,8 @@ class Service:
         results: where readings are kept; by default the Redis of the settings.
         audit: where is written down who did what; by default the same Redis.
         nursery: starts the processes that read images; by default one of its own.
+        batches: where batches are kept; by default the same Redis.
+        name: of the process, in metrics.
     """
 
     def __init__(
@@ -46,13 +50,21 @@ class Service:
         results: ResultStore | None = None,
         audit: AuditLog | None = None,
         nursery: Nursery | None = None,
+        batches: Batches | None = None,
+        name: str = "inference_service",
     ) -> None:
         self.settings = settings
-        self.metrics = Metrics("inference_service")
+        self.metrics = Metrics(name)
         redis = settings.redis_url.get_secret_value(), settings.redis_ca_file
         self.results = results or connect(*redis)
         self.audit = audit or connect_audit(*redis)
+        self.batches = batches or connect_batches(*redis)
         self.images = FolderImageStore(settings.image_dir)
+        self.intake = Intake(
+            self.batches,
+            FolderImageStore(settings.image_dir / "spool"),
+            most_waiting=settings.batch_items_waiting,
+        )
         self.references = PatientReferences(settings.patient_reference_key_file)
         self.registry = Registry(storage_at(settings.registry, settings.registry_cache_dir))
         diseases = (
@@ -78,6 +90,7 @@ class Service:
             self.images,
             self.decoders,
             self.metrics,
+            self.batches,
             threads=settings.threads,
             max_waiting=settings.max_waiting,
             deadline_seconds=settings.deadline_seconds,
@@ -98,6 +111,7 @@ class Service:
         self._tasks = [
             asyncio.create_task(self._follow_registry()),
             asyncio.create_task(_repeat(self.store_answers, settings.reload_seconds)),
+            asyncio.create_task(_repeat(self._count_waiting, 5 * settings.reload_seconds)),
             asyncio.create_task(_repeat(self._sweep, settings.sweep_seconds)),
             asyncio.create_task(_repeat(self.pipeline.settle, settings.reload_seconds)),
         ]
@@ -112,6 +126,7 @@ class Service:
         self.models.close()
         await asyncio.to_thread(self._end_decoders)
         await self.results.close()
+        await self.batches.close()
         await self.audit.close()
 
     def _end_decoders(self) -> None:
@@ -129,6 +144,9 @@ class Service:
         self.metrics.store_up.set(1)
         return True
 
+    async def _count_waiting(self) -> None:
+        self.metrics.batch_items_waiting.set(await self.batches.backlog())
+
     async def _follow_registry(self) -> None:
         await asyncio.to_thread(self.models.seed, self.settings.models_dir)
         await _repeat(lambda: asyncio.to_thread(self.models.refresh), self.settings.reload_seconds)
@@ -136,6 +154,7 @@ class Service:
     async def _sweep(self) -> None:
         age = timedelta(days=self.settings.image_retention_days)
         deleted = await asyncio.to_thread(self.images.sweep, age)
+        await asyncio.to_thread(self.intake.spool.sweep, age)
         if deleted:
             log.info("swept", images=deleted)
 

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     events_seconds: Annotated[float, Field(gt=0, le=3600)] = 300.0
     """How long a stream of new readings is held open; the browser then asks again, and is asked
     again who it is."""
+    batch_items_waiting: Annotated[int, Field(ge=1, le=10_000_000)] = 20_000
+    """Files of batches that may wait for workers; more are refused with 503 and `Retry-After`."""
+    batch_lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 15.0
+    """How long a file stays with a worker that gives no sign of life; another one then reads it. A
+    worker gives a sign three times as often."""
     reload_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
     """How often the registry is asked for a change and Redis for a sign of life."""
     conversion_cache_dir: Path = Path(".run/converted")

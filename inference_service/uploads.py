@@ -57,6 +57,8 @@ class Upload:
 
     image: bytes
     fields: dict[str, str]
+    filename: str = ""
+    """As it was sent. It may name a patient."""
 
 
 class _InMemory(MultiPartParser):
@@ -65,17 +67,18 @@ class _InMemory(MultiPartParser):
     spool_max_size = MAX_BYTES + FORM_OVERHEAD + 1
 
 
-async def read_upload(request: Request, *, seconds: float) -> Upload:
+async def read_upload(request: Request, *, seconds: float, field: str = "image") -> Upload:
     """Read the form of a request.
 
     Args:
         request: a request whose body was not read yet.
         seconds: how long it may take.
+        field: the one that holds the file.
 
     Raises:
         FileTooLarge: by its declared length, or as soon as more than the limit has come.
         BodyRefused: not multipart, malformed, or too slow.
-        ImageFieldMissing: the field `image` is missing or no file.
+        ImageFieldMissing: the file's field is missing or no file.
         FieldRefused: it is there twice.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
@@ -99,18 +102,20 @@ async def read_upload(request: Request, *, seconds: float) -> Upload:
     except TimeoutError as error:
         raise BodyRefused("The upload took too long.") from error
     try:
-        images = form.getlist("image")
+        images = form.getlist(field)
         if len(images) > 1:
-            raise FieldRefused(image="Send one image; a reading is made of one.")
+            raise FieldRefused(**{field: "Send one image; a reading is made of one."})
         if not images or not isinstance(images[0], UploadFile):
-            raise ImageFieldMissing(image="The image is missing; send it as a file in this field.")
+            missing = "The image is missing; send it as a file in this field."
+            raise ImageFieldMissing(**{field: missing})
         data = await images[0].read()
+        filename = images[0].filename or ""
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
     finally:
         await form.close()
     if len(data) > MAX_BYTES:
         raise FileTooLarge
-    return Upload(image=data, fields=fields)
+    return Upload(image=data, fields=fields, filename=filename)
 
 
 async def _counted(request: Request, limit: int) -> AsyncGenerator[bytes, None]:

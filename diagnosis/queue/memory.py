@@ -123,13 +123,14 @@ class MemoryQueue:
         most_bytes: int | None = None,
     ) -> tuple[Accepted, ...]:
         kept = self._of(unit, batch_id)
-        self._takes_files(kept)
         found: list[Accepted] = []
         for one in items:
             there = kept.items.get(one.number)
             if there is not None and there.digest != one.digest:
                 raise ItemTaken
             found.append("accepted" if there is None else "there")
+        if "accepted" in found or not items:
+            self._takes_files(kept)
         new = [one for one, said in zip(items, found, strict=True) if said == "accepted"]
         size = sum(one.size for one in (*kept.items.values(), *new) if one.digest is not None)
         if new and most_bytes is not None and size > most_bytes:
@@ -242,6 +243,13 @@ class MemoryQueue:
             if kept is not None and one.entry in kept.held:
                 kept.held[one.entry].worker = worker
                 kept.held[one.entry].at = self._clock()
+
+    async def release(self, worker: str, taken: Sequence[Taken]) -> None:
+        for one in taken:
+            kept = self._kept.get((one.batch.unit, one.batch.id))
+            if kept is not None and one.entry in kept.held:
+                held = kept.held[one.entry]
+                held.worker, held.at, held.times = worker, float("-inf"), 0
 
     async def finish(self, finished: Sequence[Finished]) -> tuple[bool, ...]:
         made: list[bool] = []

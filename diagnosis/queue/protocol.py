@@ -172,6 +172,10 @@ class Work(Protocol):
     async def renew(self, worker: str, taken: Sequence[Taken]) -> None:
         """Begin the lease of files anew."""
 
+    async def release(self, worker: str, taken: Sequence[Taken]) -> None:
+        """Give files back that were not begun; whoever takes over next has them, and this was no
+        try."""
+
     async def finish(self, finished: Sequence[Finished]) -> tuple[bool, ...]:
         """Keep what became of files; of each, whether it was this call that did.
 

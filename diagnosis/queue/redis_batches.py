@@ -139,8 +139,12 @@ class RedisBatches:
                 cast("list[bytes | None]", await transaction.hmget(key, ["place", "digest"]))
                 for key in watched[1:]
             ]
-            _takes_files(stands)
+            if stands is None:
+                raise UnknownBatch
             there = _there(items, kept)
+            if "accepted" in there or not items:
+                # What came before it was closed may be sent again: its answer was lost.
+                _takes_files(stands)
             new = [one for one, found in zip(items, there, strict=True) if found == "accepted"]
             added = sum(one.size for one in new if one.digest is not None)
             if new and most_bytes is not None and size + added > most_bytes:

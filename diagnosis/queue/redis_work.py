@@ -22,6 +22,7 @@ from diagnosis.results.entering import enter
 
 #: Files that are finished in one transaction.
 _AT_ONCE = 32
+_LONG_AGO_MS = 24 * 60 * 60 * 1000
 #: A batch with work: its unit and the name of it.
 _Place = tuple[str, str]
 _Entry = tuple[_Place, str, int]
@@ -85,19 +86,40 @@ class RedisWork:
         return tuple(one for one in taken if one not in lost)
 
     async def renew(self, worker: str, taken: Sequence[Taken]) -> None:
+        # Without counting it as another try, and never what was acknowledged.
+        await self._claim_again(worker, taken)
+
+    async def release(self, worker: str, taken: Sequence[Taken]) -> None:
+        # As if its lease had ended long ago, and one try less.
+        await self._claim_again(worker, taken, idle=_LONG_AGO_MS, times=0)
+
+    async def _claim_again(
+        self,
+        worker: str,
+        taken: Sequence[Taken],
+        *,
+        idle: int | None = None,
+        times: int | None = None,
+    ) -> None:
         held: dict[_Place, list[str]] = {}
         for one in taken:
             if one.entry is not None:
                 held.setdefault((one.batch.unit, one.batch.id.hex), []).append(one.entry)
         if not held:
             return
-        async with answers(), self._client.pipeline(transaction=False) as renewing:
+        async with answers(), self._client.pipeline(transaction=False) as claiming:
             for (unit, name), entries in held.items():
-                # Without counting it as another try, and never what was acknowledged.
-                renewing.xclaim(
-                    records.stream(unit, name), records.GROUP, worker, 0, [*entries], justid=True
+                claiming.xclaim(
+                    records.stream(unit, name),
+                    records.GROUP,
+                    worker,
+                    0,
+                    [*entries],
+                    idle=idle,
+                    retrycount=times,
+                    justid=True,
                 )
-            for answer in await renewing.execute(raise_on_error=False):
+            for answer in await claiming.execute(raise_on_error=False):
                 _unless_no_group(answer)
 
     async def finish(self, finished: Sequence[Finished]) -> tuple[bool, ...]:

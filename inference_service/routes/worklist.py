@@ -55,6 +55,7 @@ async def list_predictions(
         UUID | None,
         Query(description="Only of the patient of this reading; none where it has no reference."),
     ] = None,
+    batch: Annotated[UUID | None, Query(description="Only of this batch.")] = None,
     q: Annotated[
         str | None,
         Query(
@@ -97,6 +98,7 @@ async def list_predictions(
         band=band,
         review=review,
         patient_reference=patient,
+        batch=batch,
         text=q,
         sort=sort,
         cursor=cursor,

@@ -163,6 +163,11 @@ class Api:
         made = await self.client.post(path, files={"image": FILM}, headers=headers)
         return str(made.json()["id"])
 
+    async def batch(self) -> str:
+        headers = as_session((Role.CLINICIAN,), OURS)
+        made = await self.client.post("/api/v1/batches", json={"disease": DISEASE}, headers=headers)
+        return str(made.json()["id"])
+
     async def send(
         self, key: tuple[str, str], asking: tuple[Role, ...] | None, headers: Mapping[str, str]
     ) -> httpx.Response:
@@ -172,10 +177,16 @@ class Api:
             "name": "demo-dark.png",
             "version": "2",
             "prediction_id": await self.reading() if "{prediction_id}" in template else "",
+            "batch_id": await self.batch() if "{batch_id}" in template else "",
+            "number": "0",
         }
         body: dict[str, Any] = {}
         if template.endswith(("/predictions", "/suggestions")) and method == "POST":
             body["files"] = {"image": FILM}
+        if method == "PUT":
+            body["files"] = {"file": FILM}
+        if template.endswith("/batches") and method == "POST":
+            body["json"] = {"disease": DISEASE}
         if template.endswith("/reviews"):
             body["json"] = {"verdict": "agree"}
         if template.endswith("/patients/deletion"):

@@ -16,6 +16,7 @@ from diagnosis import errors
 from diagnosis.audit import MemoryAudit
 from diagnosis.errors import SightlineError
 from diagnosis.identity import Role
+from diagnosis.queue import MemoryQueue
 from diagnosis.results import MemoryResults
 from inference_service.app import create_app
 from tests.fixtures.decoders import shared_nursery
@@ -29,9 +30,11 @@ from tests.inference_service.pictures import BRIGHT
 def client(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[httpx.Client]:
     """A client of a service on a port of its own, with a reading in it."""
     folder = tmp_path_factory.mktemp("contracts")
+    results = MemoryResults()
     app = create_app(
         settings_in(folder, models_dir=artifacts),
-        results=MemoryResults(),
+        results=results,
+        queue=MemoryQueue(results),
         audit=MemoryAudit(),
         nursery=shared_nursery(),
     )
@@ -80,6 +83,16 @@ OPERATIONS = (
     "POST /api/v1/predictions/{prediction_id}/reviews",
     "GET /api/v1/predictions/{prediction_id}/thumbnail",
     "POST /api/v1/patients/deletion",
+    "GET /api/v1/batches",
+    "POST /api/v1/batches",
+    "GET /api/v1/batches/{batch_id}",
+    "DELETE /api/v1/batches/{batch_id}",
+    "GET /api/v1/batches/{batch_id}/items",
+    "GET /api/v1/batches/{batch_id}/events",
+    "PUT /api/v1/batches/{batch_id}/files/{number}",
+    "POST /api/v1/batches/{batch_id}/close",
+    "POST /api/v1/batches/{batch_id}/cancel",
+    "POST /api/v1/batches/{batch_id}/retry",
 )
 
 

@@ -50,6 +50,9 @@ async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
     await opened.close()
 
 
+HOUR = timedelta(hours=1)
+
+
 async def test_a_batch_goes_from_open_to_done(queue: Queue) -> None:
     batch = await queue.make(items=3)
     assert await queue.get(batch) == batch.model_copy(
@@ -157,6 +160,24 @@ async def test_a_closed_batch_takes_no_more(queue: Queue) -> None:
     assert (await queue.batches.close_batch(queue.unit, batch.id)).state == "done"
     with pytest.raises(BatchClosed):
         await queue.accept(batch, [make_item(0)])
+
+
+async def test_what_came_before_a_batch_was_closed_may_be_sent_again(queue: Queue) -> None:
+    batch = await queue.make(items=1, closed=True)
+    assert await queue.batches.accept(queue.unit, batch.id, [make_item(0)]) == ("there",)
+    await queue.batches.cancel(queue.unit, batch.id)
+    assert await queue.batches.accept(queue.unit, batch.id, [make_item(0)]) == ("there",)
+    assert len(await queue.items(batch)) == 1
+
+
+async def test_what_is_given_back_is_taken_at_once_and_was_no_try(queue: Queue) -> None:
+    await queue.make(items=1)
+    for turn in range(MOST_TRIES + 2):
+        (taken,) = await (queue.claim("a") if turn == 0 else queue.reclaim("a", HOUR))
+        assert taken.item.tries == 1
+        await queue.work.release("a", [taken])
+    assert len(await queue.reclaim("b", HOUR)) == 1
+    assert await queue.reclaim("c", HOUR) == ()
 
 
 async def test_another_units_batch_is_nobodys(queue: Queue) -> None:

@@ -210,7 +210,9 @@ def test_only_the_proxy_listens_on_tcp(tmp_path: Path) -> None:
     places = Places.under(tmp_path)
     places.prepare()
     specs = {spec.name: spec for spec in processes(settings, places)}
-    assert list(specs) == ["redis", "chainer", "identity", "inference", "web", "nginx"]
+    assert list(specs) == [
+        *("redis", "chainer", "identity", "inference", "worker-1", "web", "nginx")
+    ]
     assert "port 0\n" in redis_configuration(places)
     for name, at in (
         ("identity", places.identity_socket),
@@ -236,7 +238,21 @@ def test_only_the_proxy_listens_on_tcp(tmp_path: Path) -> None:
             for user, password in passwords_in(places.redis_users).items()
             if any(password in value for value in spec.environment.values())
         }
-        assert seen == {service} & {"identity", "inference"}
+        assert seen == {service.replace("worker-1", "inference")} & {"identity", "inference"}
+
+
+def test_as_many_workers_as_are_wanted(tmp_path: Path) -> None:
+    places = Places.under(tmp_path)
+    places.prepare()
+    for count in (0, 3):
+        specs = processes(Settings(port=8345, run_dir=tmp_path, workers=count), places)
+        workers = [spec for spec in specs if spec.name.startswith("worker-")]
+        assert [spec.name for spec in workers] == [f"worker-{n}" for n in range(1, count + 1)]
+        assert len({spec.command for spec in workers}) == count
+    left = places.worker_socket(3)
+    left.touch()
+    places.tidy()
+    assert not left.exists()
 
 
 def test_without_a_stack_there_is_no_way_into_its_redis(tmp_path: Path) -> None:
@@ -252,7 +268,7 @@ def test_the_key_that_signs_is_the_gateways_alone(tmp_path: Path) -> None:
     private, public = places.identity_key.read_bytes(), places.identity_public_key.read_bytes()
     named = {name for name, spec in specs.items() if str(places.identity_key) in str(spec)}
     assert named == {"identity"}
-    for name in ("inference", "web"):
+    for name in ("inference", "worker-1", "web"):
         assert str(places.identity_public_key) in specs[name].environment.values()
     processes(settings, places)
     assert places.identity_key.read_bytes() == private, "another key ends every session"

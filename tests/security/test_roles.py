@@ -19,6 +19,7 @@ from schemathesis import Case
 
 from diagnosis.audit import MemoryAudit
 from diagnosis.identity import Role
+from diagnosis.queue import MemoryQueue
 from diagnosis.results import MemoryResults
 from inference_service.access import TABLE
 from inference_service.app import create_app
@@ -44,8 +45,12 @@ def ours(role: Role) -> dict[str, str]:
 def api_schema(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[Any]:
     """The description of a service on a port of its own, with a reading in it."""
     folder = tmp_path_factory.mktemp("roles")
+    results = MemoryResults()
     app = create_app(
-        settings_in(folder, models_dir=artifacts), results=MemoryResults(), audit=MemoryAudit()
+        settings_in(folder, models_dir=artifacts),
+        results=results,
+        audit=MemoryAudit(),
+        queue=MemoryQueue(results),
     )
     with served(app) as address:
         until = time.monotonic() + 20

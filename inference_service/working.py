@@ -1,0 +1,288 @@
+"""Reads files of batches: several at once, in turn from each batch, and loses none.
+
+A file is held from its claim until it is finished: its lease is renewed all the while. What it came
+to is kept in groups, in one step each (`diagnosis.queue`). Until that step has happened nothing of
+the file is deleted; where the store does not answer it is tried again, because all of it may be.
+
+A file that was taken over from a worker that died is read alone: if it is the one that ends
+workers, it costs no other file a try.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from diagnosis.contracts import Batch, Notice, Prediction
+from diagnosis.errors import (
+    BytesGone,
+    InputRefused,
+    ModelUnavailable,
+    SightlineError,
+    StoreUnavailable,
+    TemporarilyUnavailable,
+)
+from diagnosis.queue import Finished, Taken, Work
+from inference_service.pipeline import Ask, Files
+from inference_service.service import Service, end_tasks
+
+#: How long it is waited for work where there was none, at first and at most.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+#: How long it is waited where something does not answer.
+_PAUSE = 0.5
+#: Files that are taken over at once; they are read one after the other.
+_TAKEN_OVER = 4
+#: Files of which what they came to is kept in one step.
+_FINISHED_AT_ONCE = 32
+#: How long files at work may take after the worker is told to stop.
+_LAST_SECONDS = 2.0
+
+log = structlog.get_logger("inference_service")
+
+
+@dataclass(slots=True)
+class _Made:
+    """What a file came to, not kept yet."""
+
+    finished: Finished
+    files: Files
+
+
+class Worker:
+    """Reads files of batches until it is told to stop.
+
+    Args:
+        service: everything that makes a reading; started and stopped by whoever made it.
+        work: the workers' end of the queue.
+        name: a name that no other worker has.
+    """
+
+    def __init__(self, service: Service, work: Work, name: str) -> None:
+        settings = service.settings
+        self._service = service
+        self._work = work
+        self._name = name
+        self._lease = timedelta(seconds=settings.batch_lease_seconds)
+        # Enough to keep every thread at work while others are taken and finished.
+        self._most = 4 * settings.threads
+        self._loading = asyncio.Semaphore(settings.threads + min(1, settings.max_waiting))
+        self._held: dict[str, Taken] = {}
+        self._suspects: list[Taken] = []
+        self._reading: set[asyncio.Task[None]] = set()
+        self._made: list[_Made] = []
+        self._something_made = asyncio.Event()
+        self._something_ended = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._renewed = self._looked = time.monotonic()
+
+    def stop(self) -> None:
+        """Take nothing more; `run` returns when what is at work is finished or given back."""
+        self._stopping.set()
+        self._something_ended.set()
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        others = [
+            asyncio.create_task(self._keep_finishing()),
+            asyncio.create_task(self._keep_renewing()),
+        ]
+        for one in others:
+            one.add_done_callback(lambda _: self._something_ended.set())
+        try:
+            pause = _SHORTEST_PAUSE
+            while not self._stopping.is_set():
+                for one in others:
+                    if one.done():
+                        # By a fault. Another process begins anew; what is held here comes there.
+                        return one.result()
+                self._something_ended.clear()
+                try:
+                    found = await self._take()
+                except StoreUnavailable as error:
+                    log.warning("batches", cause=error.cause)
+                    # Whoever was cut off as well renews its leases before any is taken over.
+                    self._looked = time.monotonic()
+                    found, pause = False, max(pause, _PAUSE)
+                self._begin()
+                pause = _SHORTEST_PAUSE if found else min(2 * pause, _LONGEST_PAUSE)
+                if not found or self._full:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(None if self._full else pause):
+                            await self._something_ended.wait()
+            await self._end()
+        finally:
+            await end_tasks([*self._reading, *others])
+
+    @property
+    def _full(self) -> bool:
+        """Whether so many are held that it is not worth a round trip to take more."""
+        return bool(self._suspects) or len(self._held) > self._most // 2
+
+    async def _take(self) -> bool:
+        """Take files where there is room for them; whether there were any."""
+        if self._full:
+            return True
+        taken: tuple[Taken, ...] = ()
+        if time.monotonic() - self._looked > self._lease.total_seconds() / 3:
+            self._looked = time.monotonic()
+            over = await self._work.reclaim(self._name, self._lease, _TAKEN_OVER, self._readable)
+            self._service.metrics.batch_items_taken_over.inc(len(over))
+            taken += over
+        taken += await self._work.claim(self._name, self._most - len(self._held), self._readable)
+        for one in taken:
+            assert one.entry is not None
+            if one.entry in self._held:
+                # Its lease ended here, and it came back here: it is at work already.
+                continue
+            self._held[one.entry] = one
+            if one.item.tries > 1:
+                self._suspects.append(one)
+            else:
+                self._start(one)
+        return bool(taken)
+
+    def _readable(self, batch: Batch) -> bool:
+        try:
+            self._service.models.check(batch.disease)
+        except SightlineError:
+            return False
+        return True
+
+    def _begin(self) -> None:
+        """Begin a file that was taken over, once nothing else is at work."""
+        if self._suspects and not self._reading:
+            self._start(self._suspects.pop(0))
+
+    def _start(self, taken: Taken) -> None:
+        task = asyncio.create_task(self._read(taken))
+        self._reading.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._reading.discard(task)
+        self._something_ended.set()
+
+    async def _read(self, taken: Taken) -> None:
+        """Read one file, and leave what it came to for the next group that is finished."""
+        while not self._stopping.is_set():
+            try:
+                made = await self._made_of(taken)
+            except TemporarilyUnavailable as error:
+                # Of what keeps all files from being read none is to be set aside.
+                log.warning("file", code=error.code, cause=error.cause)
+                await asyncio.sleep(_PAUSE)
+            except ModelUnavailable as error:
+                log.warning("file", code=error.code, cause=error.cause)
+                with suppress(StoreUnavailable):
+                    await self._work.release(self._name, [taken])
+                return self._let_go(taken)
+            except Exception as error:  # noqa: BLE001 - one file must not stop the others
+                # It comes again when its lease has ended, and is set aside if it goes on so. Only
+                # the kind: a message could quote what the file holds.
+                log.error("file", kind=type(error).__qualname__)  # noqa: TRY400
+                return self._let_go(taken)
+            else:
+                self._made.append(made)
+                self._something_made.set()
+                return None
+        return None
+
+    async def _made_of(self, taken: Taken) -> _Made:
+        batch, item = taken.batch, taken.item
+        try:
+            async with self._loading:
+                data = await asyncio.to_thread(
+                    self._service.intake.spool.get, self._service.intake.spooled(batch, item)
+                )
+                if data is None:
+                    raise BytesGone
+                ask = Ask(
+                    batch.disease,
+                    data,
+                    batch.operating_point,
+                    batch.unit,
+                    batch.created_by,
+                    None,
+                    item.prediction_id,
+                    batch.id,
+                )
+                with self._service.pipeline.place() as place:
+                    prediction, files = await self._service.pipeline.compute(place, ask)
+            prediction = await self._service.pipeline.keep_files(prediction, files)
+        except InputRefused as refused:
+            problem = Notice(code=refused.code, detail=refused.detail, remedy=refused.remedy)
+            return _Made(Finished(taken, problem=problem), {})
+        return _Made(Finished(taken, prediction), files)
+
+    def _let_go(self, taken: Taken) -> None:
+        """Hold a file no longer."""
+        if taken.entry is not None:
+            self._held.pop(taken.entry, None)
+        self._something_ended.set()
+
+    async def _keep_finishing(self) -> None:
+        while True:
+            await self._something_made.wait()
+            self._something_made.clear()
+            while self._made:
+                group = self._made[:_FINISHED_AT_ONCE]
+                try:
+                    kept = await self._work.finish([one.finished for one in group])
+                except StoreUnavailable as error:
+                    log.warning("batches", cause=error.cause)
+                    await asyncio.sleep(_PAUSE)
+                    continue
+                del self._made[: len(group)]
+                # They are finished; what is left to do with their files is done beside the next.
+                for one in group:
+                    self._let_go(one.finished.taken)
+                await self._tidy(group, kept)
+
+    async def _tidy(self, group: Sequence[_Made], kept: Sequence[bool]) -> None:
+        """Count what was finished, and see to the files of it."""
+        pipeline, items = self._service.pipeline, self._service.metrics.batch_items
+        after = []
+        for one, ours in zip(group, kept, strict=True):
+            prediction = one.finished.prediction
+            if not ours:
+                # Another worker keeps it, or it was cancelled or deleted meanwhile.
+                items.labels("kept by another").inc()
+                if prediction is not None:
+                    pipeline.doubt(prediction)
+                continue
+            items.labels("failed" if prediction is None else "done").inc()
+            if prediction is not None:
+                pipeline.count(prediction)
+                after.append(self._after(one, prediction))
+        await asyncio.gather(*after)
+
+    async def _after(self, one: _Made, prediction: Prediction) -> None:
+        """What comes after a reading is kept; lost, it costs disk space until images are swept."""
+        try:
+            await self._service.pipeline.keep_again(prediction, one.files)
+            await self._service.intake.drop(one.finished.taken.batch, [one.finished.taken.item])
+        except StoreUnavailable as error:
+            log.warning("batches", cause=error.cause)
+
+    async def _keep_renewing(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease.total_seconds() / 3)
+            with suppress(StoreUnavailable):
+                await self._work.renew(self._name, list(self._held.values()))
+
+    async def _end(self) -> None:
+        """Let what is at work end, keep what it came to, and give the rest back."""
+        suspects, self._suspects = self._suspects, []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                while self._reading or self._made:
+                    self._something_ended.clear()
+                    await self._something_ended.wait()
+        made = {one.finished.taken.entry for one in self._made}
+        rest = [one for one in self._held.values() if one.entry not in made]
+        with suppress(StoreUnavailable):
+            await self._work.release(self._name, [*rest, *suspects])
