@@ -2,7 +2,8 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run backup restore test test-infra security fuzz check faults fix bench bench-store no-egress audit-packages sbom licences \
+.PHONY: help setup run backup restore test test-infra security fuzz check faults fix bench bench-store ray \
+	no-egress audit-packages sbom licences \
 	translations screenshots train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -88,6 +89,9 @@ bench: setup ## Measure how long a reading takes, and how many a second
 bench-store: setup ## Measure 100,000 readings: their memory, their list, their backup
 	$(BIN)/python tests/load/store.py
 
+ray: setup $(DONE)/ray ## Install Ray, for batches on a cluster, and run its test
+	$(BIN)/python -m pytest -q --ray tests/trainer/infer/test_ray.py
+
 no-egress: setup ## Run end to end, publish included, where no packet can leave, and tell of each that tried
 	$(BIN)/python -m tests.e2e.no_egress $(BIN)/python -m pytest -q -p no:cacheprovider \
 		tests/e2e tests/trainer/test_publishing.py --ignore tests/e2e/test_no_egress.py
@@ -122,8 +126,9 @@ lock: $(DONE)/venv ## Write requirements/*.lock anew from pyproject.toml (UPGRAD
 		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
 			--no-emit-index-url $(UPGRADE) "$$@" -o "requirements/$$name.lock"; \
 	}; \
-	lock dev pyproject.toml --all-extras --group dev --group setup; \
-	for extra in inference web gateway trainer s3; do \
+	lock dev pyproject.toml --extra inference --extra web --extra gateway --extra trainer --extra s3 \
+		--group dev --group setup; \
+	for extra in inference web gateway trainer s3 ray; do \
 		lock $$extra pyproject.toml --extra $$extra -c requirements/dev.lock; \
 	done; \
 	lock setup --group setup -c requirements/dev.lock; \
@@ -171,6 +176,11 @@ $(DONE)/infra: requirements/infra.lock $(DONE)/venv
 	@$(BIN)/uv venv --quiet --clear $(VENV)/checkov && $(BIN)/uv pip install --quiet \
 		--python $(VENV)/checkov/bin/python --require-hashes -r requirements/infra.lock \
 		|| { rm -rf $(VENV)/checkov; echo "checkov could not be installed" >&2; }
+	@touch $@
+
+$(DONE)/ray: requirements/ray.lock $(DONE)/everything
+	@echo "Installing Ray"
+	@$(UV) -r requirements/ray.lock
 	@touch $@
 
 # ---- Pages -----------------------------------------------------------------------------------

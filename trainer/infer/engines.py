@@ -1,10 +1,10 @@
 """How `predict_batch` is fed: what runs the network, on how many images, how many calls at once."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -12,8 +12,19 @@ from pathlib import Path
 from typing import Literal
 
 from diagnosis.artifacts import VerifiedArtifact
+from diagnosis.catalogue import disease as disease_of
 from trainer.engine import Network, compile_streams, load_keras, whole_batches
-from trainer.infer.predictor import Answer, OneAtATime, Prepare, Prepared, Preparer, one_by_one
+from trainer.infer.predictor import (
+    Answer,
+    Job,
+    OneAtATime,
+    Predictor,
+    Prepare,
+    Prepared,
+    Preparer,
+    one_by_one,
+)
+from trainer.infer.sources import Source
 from trainer.refusals import TrainerRefused
 from trainer.runtime import exact_arithmetic, keras
 
@@ -45,6 +56,52 @@ def feeding(engine: EngineName, workers: int) -> Feeding:
     if engine == "openvino":
         return Feeding(block=8, calls=workers, processes=0)
     return Feeding(block=256, calls=3, processes=workers)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that makes a `Predictor`, in this process or, pickled, in another one.
+
+    Args:
+        engine: what runs the network.
+        workers: cores to use.
+        artifact: verified bytes.
+        source: where the files lie.
+        job: what the readings are of.
+        images: see `Preparer`.
+    """
+
+    engine: EngineName
+    workers: int
+    artifact: VerifiedArtifact
+    source: Source
+    job: Job
+    images: Path | None = None
+
+    @property
+    def feeding(self) -> Feeding:
+        """How its engine is fed."""
+        return feeding(self.engine, self.workers)
+
+    def alone(self) -> "Setup":
+        """The same on one core."""
+        return replace(self, workers=1)
+
+    def predictor(self, closing: ExitStack) -> Predictor:
+        """Open the engine, and what prepares images until the stack is closed.
+
+        Raises:
+            TrainerRefused, ArtifactRefused: the engine cannot run the artifact.
+        """
+        return Predictor(
+            self.artifact,
+            disease_of(self.artifact.card.disease),
+            open_engine(self.engine, self.artifact, self.workers),
+            self.source,
+            self.job,
+            images=self.images,
+            prepare=preparing(self.feeding, closing),
+        )
 
 
 def open_engine(engine: EngineName, artifact: VerifiedArtifact, workers: int) -> Network:
@@ -101,14 +158,21 @@ def preparing(fed: Feeding, closing: ExitStack) -> Prepare:
     return pool.prepare
 
 
-def answers(predict: PredictBatch, names: Iterable[str], fed: Feeding) -> Iterator[list[Answer]]:
+def answers(setup: Setup, names: Iterable[str]) -> Generator[list[Answer], None, None]:
     """The answers of some files block by block, in their order, computed ahead in threads.
 
     Args:
-        predict: `Predictor.predict_batch`.
+        setup: what makes a `Predictor`.
         names: of the files.
-        fed: how many at once.
     """
+    with ExitStack() as closing:
+        predict = setup.predictor(closing).predict_batch
+        yield from _ahead(predict, names, setup.feeding)
+
+
+def _ahead(
+    predict: PredictBatch, names: Iterable[str], fed: Feeding
+) -> Generator[list[Answer], None, None]:
     left = iter(names)
     pool: Executor = ThreadPoolExecutor(fed.calls, thread_name_prefix="predicting")
     ahead: deque[Future[list[Answer]]] = deque()

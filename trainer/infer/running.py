@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -11,18 +11,11 @@ from diagnosis.artifacts import VerifiedArtifact, check_against
 from diagnosis.catalogue import disease as disease_of
 from diagnosis.contracts import OperatingPointName
 from trainer.evaluate import find_artifact
-from trainer.infer.engines import (
-    EngineName,
-    answers,
-    chosen_engine,
-    feeding,
-    open_engine,
-    preparing,
-)
+from trainer.infer.engines import EngineName, Setup, answers, chosen_engine
 from trainer.infer.journal import Journal, check_name, known, opened
 from trainer.infer.posting import Poster
-from trainer.infer.predictor import Answer, Job, Predictor, point_of
-from trainer.infer.sources import Source, source_at
+from trainer.infer.predictor import Answer, Job, point_of
+from trainer.infer.sources import source_at
 from trainer.refusals import TrainerRefused
 from trainer.settings import Settings
 
@@ -55,6 +48,8 @@ class Asked:
     images: Path | None = None
     """Where checked images are kept; None keeps none."""
     retry_failed: bool = False
+    ray: bool = False
+    """Whether Ray hands the work out."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +102,9 @@ def infer(asked: Asked, settings: Settings, watcher: Watcher, log: Log) -> Ran:
         watcher.begin(len(names) - len(left), len(names))
         engine = chosen_engine() if asked.engine == "auto" else asked.engine
         if left:
-            with closing(
-                _blocks(engine, asked, artifact, journal, source, left, settings)
-            ) as blocks:
+            job = Job(journal.request.id, asked.unit, asked.operating_point)
+            setup = Setup(engine, settings.workers, artifact, source, job, asked.images)
+            with closing(_blocks(asked, setup, left, settings)) as blocks:
                 for block in blocks:
                     _keep(block, journal, poster)
                     watcher.advance(len(block))
@@ -129,28 +124,13 @@ def _left(journal: Journal, names: Iterable[str], *, retry_failed: bool) -> list
 
 
 def _blocks(
-    engine: EngineName,
-    asked: Asked,
-    artifact: VerifiedArtifact,
-    journal: Journal,
-    source: Source,
-    names: Sequence[str],
-    settings: Settings,
+    asked: Asked, setup: Setup, names: Sequence[str], settings: Settings
 ) -> Generator[list[Answer], None, None]:
-    disease = disease_of(artifact.card.disease)
-    job = Job(journal.request.id, asked.unit, asked.operating_point)
-    fed = feeding(engine, settings.workers)
-    with ExitStack() as closing_last:
-        predictor = Predictor(
-            artifact,
-            disease,
-            open_engine(engine, artifact, settings.workers),
-            source,
-            job,
-            images=asked.images,
-            prepare=preparing(fed, closing_last),
-        )
-        yield from answers(predictor.predict_batch, names, fed)
+    if asked.ray:
+        from trainer.infer import ray_engine
+
+        return ray_engine.answers(setup, names, settings.ray_address)
+    return answers(setup, names)
 
 
 def _artifact(asked: Asked, folder: Path, settings: Settings) -> VerifiedArtifact:
