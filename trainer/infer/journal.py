@@ -61,6 +61,8 @@ class Line(BaseModel):
     number: int
     """Its place in the batch: how many files were done before it."""
     name: str
+    size: int = 0
+    """Bytes of the file."""
     digest: str | None = None
     """SHA-256 of the file, in hexadecimal."""
     prediction_id: UUID | None = None
@@ -79,6 +81,7 @@ class Line(BaseModel):
         return cls(
             number=number,
             name=answer.name,
+            size=answer.size,
             digest=answer.digest,
             prediction_id=None if read is None else read.id,
             band=None if read is None else listed_band(read),
@@ -97,8 +100,11 @@ class Journal:
     lines: dict[str, Line]
     """By name; of a file that was tried again, the last one."""
 
-    def add(self, answers: Sequence[Answer]) -> None:
+    def add(self, answers: Sequence[Answer]) -> list[Line]:
         """Remember what came of some files; it is on the disk when this returns.
+
+        Returns:
+            Their lines.
 
         Raises:
             OSError: the disk is full or not writable.
@@ -115,6 +121,7 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self.lines |= {line.name: line for line in lines}
+        return lines
 
 
 def check_name(name: str) -> str:

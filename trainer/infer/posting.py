@@ -1,4 +1,4 @@
-"""Readings into Redis, and patience while it is away."""
+"""Readings and how far a batch is into Redis, and patience while it is away."""
 
 import asyncio
 import time
@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
-from diagnosis.contracts import Prediction
+from diagnosis.contracts import Batch, BatchItem, Prediction
 from diagnosis.errors import TemporarilyUnavailable
+from diagnosis.queue import Batches, connect_batches
 from diagnosis.results import ResultStore, connect
 
 #: Seconds between two tries, the last for all that follow.
@@ -18,7 +19,7 @@ LONGEST_WAIT = 300.0
 
 
 class Poster(AbstractContextManager["Poster"]):
-    """The store of readings for a program without an event loop.
+    """The stores of readings and batches for a program without an event loop.
 
     Args:
         url: of Redis, with the trainer's user.
@@ -37,6 +38,7 @@ class Poster(AbstractContextManager["Poster"]):
     ) -> None:
         self._runner = asyncio.Runner()
         self._store: ResultStore = connect(url, ca_file)
+        self._batches: Batches = connect_batches(url, ca_file)
         self._log, self._pause = log, pause
 
     def ping(self) -> None:
@@ -50,6 +52,14 @@ class Poster(AbstractContextManager["Poster"]):
             StoreUnavailable: it was away for five minutes.
         """
         self._patiently(lambda: self._store.add_many(readings))
+
+    def say(self, batch: Batch, items: Sequence[BatchItem]) -> None:
+        """State how far a batch is, and what became of these files of it.
+
+        Raises:
+            StoreUnavailable: it was away for five minutes.
+        """
+        self._patiently(lambda: self._batches.post(batch, items))
 
     def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
         began, tries = time.monotonic(), 0
@@ -75,6 +85,7 @@ class Poster(AbstractContextManager["Poster"]):
         """Let go of the connections."""
         with self._runner:
             self._runner.run(_awaited(self._store.close))
+            self._runner.run(_awaited(self._batches.close))
 
 
 async def _awaited(work: Callable[[], Awaitable[None]]) -> None:

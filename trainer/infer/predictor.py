@@ -53,6 +53,8 @@ class Answer:
     """What is said of one file: a reading, or why there is none."""
 
     name: str
+    size: int = 0
+    """Bytes of the file."""
     digest: str | None = None
     """SHA-256 of the file, in hexadecimal; None where it could not be read."""
     prediction: Prediction | None = None
@@ -66,6 +68,7 @@ class Prepared:
     """A file before the network has seen it. Small enough to go from one process to another."""
 
     name: str
+    size: int = 0
     digest: str | None = None
     facts: ImageFacts | None = None
     verdict: Verdict | None = None
@@ -109,7 +112,7 @@ class Preparer:
             image = read_image(data, decode_at_least=self.preprocessing.decode_at_least)
         except ImageRefused as error:
             why = Notice(code=error.code, detail=error.detail, remedy=error.remedy)
-            return Prepared(name, digest, problem=why)
+            return Prepared(name, len(data), digest, problem=why)
         decoded = time.perf_counter()
         verdict = None if self.gate is None else self.gate.judge(look(image.pixels))
         judged = time.perf_counter()
@@ -121,7 +124,7 @@ class Preparer:
             FolderImageStore(self.images).put(kept_as(self.unit, image.digest), image.clean)
         steps = {"decode": decoded - began, "gate": judged - decoded, "preprocess": ready - judged}
         timings = tuple((step, round(1000 * took, 3)) for step, took in steps.items())
-        return Prepared(name, digest, image.facts, verdict, array, None, timings)
+        return Prepared(name, len(data), digest, image.facts, verdict, array, timings_ms=timings)
 
 
 #: Prepares many; threads and processes do it in their way.
@@ -189,7 +192,7 @@ class Predictor:
 
     def _answer(self, one: Prepared, outputs: Floats | None, infer_ms: float) -> Answer:
         if one.facts is None:
-            return Answer(one.name, one.digest, problem=one.problem)
+            return Answer(one.name, one.size, one.digest, problem=one.problem)
         timings = dict(one.timings_ms)
         if outputs is not None:
             timings["infer"] = round(infer_ms, 3)
@@ -210,7 +213,7 @@ class Predictor:
             verdict=one.verdict,
         )
         raw = None if outputs is None else tuple(float(value) for value in outputs)
-        return Answer(one.name, one.digest, prediction, None, raw)
+        return Answer(one.name, one.size, one.digest, prediction, outputs=raw)
 
 
 def item_id(batch: UUID, name: str) -> UUID:

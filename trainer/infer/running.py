@@ -15,6 +15,7 @@ from trainer.infer.engines import EngineName, Setup, answers, chosen_engine
 from trainer.infer.journal import Journal, check_name, known, opened
 from trainer.infer.posting import Poster
 from trainer.infer.predictor import Answer, Job, point_of
+from trainer.infer.record import Record
 from trainer.infer.sources import source_at
 from trainer.refusals import TrainerRefused
 from trainer.settings import Settings
@@ -100,21 +101,19 @@ def infer(asked: Asked, settings: Settings, watcher: Watcher, log: Log) -> Ran:
         poster.ping()
         left = _left(journal, names, retry_failed=asked.retry_failed)
         watcher.begin(len(names) - len(left), len(names))
+        record = Record(poster, journal, names)
         engine = chosen_engine() if asked.engine == "auto" else asked.engine
         if left:
             job = Job(journal.request.id, asked.unit, asked.operating_point)
             setup = Setup(engine, settings.workers, artifact, source, job, asked.images)
             with closing(_blocks(asked, setup, left, settings)) as blocks:
                 for block in blocks:
-                    _keep(block, journal, poster)
+                    # What the journal holds is done, so it comes last.
+                    poster.post([one.prediction for one in block if one.prediction is not None])
+                    record.advance(journal.add(block))
                     watcher.advance(len(block))
+        record.end()
     return Ran(journal, artifact, tuple(names), engine, len(left), time.monotonic() - began)
-
-
-def _keep(block: Sequence[Answer], journal: Journal, poster: Poster) -> None:
-    """Redis first: what the journal holds is done."""
-    poster.post([one.prediction for one in block if one.prediction is not None])
-    journal.add(block)
 
 
 def _left(journal: Journal, names: Iterable[str], *, retry_failed: bool) -> list[str]:

@@ -21,12 +21,13 @@ from typer.testing import CliRunner, Result
 from diagnosis.contracts import Prediction
 from diagnosis.errors import ArtifactRefused, StoreUnavailable
 from diagnosis.image_store import FolderImageStore, kept_as
+from diagnosis.queue import connect_batches
 from diagnosis.results import RedisResults
 from tests.fixtures.artifacts import change_card
 from tests.fixtures.redis import RedisServer
 from tests.trainer.infer.conftest import BROKEN, CHEST, GOOD, Silent, readings
 from trainer.cli import app
-from trainer.infer import posting, running, summary
+from trainer.infer import engines, posting, summary
 from trainer.infer.engines import Feeding
 from trainer.infer.running import Asked, Ran, infer
 from trainer.infer.sources import Folder
@@ -49,7 +50,7 @@ def run(what: Asked, settings: Settings, watcher: Silent) -> Ran:
 
 async def test_every_file_has_a_reading_or_a_reason(
     films: Path, unit: str, settings: Settings, watcher: Silent, results: RedisResults,
-    tmp_path: Path,
+    redis_server: RedisServer, tmp_path: Path,
 ) -> None:  # fmt: skip
     what = asked(films, unit, operating_point="rule_in", images=tmp_path / "images")
     ran = await asyncio.to_thread(run, what, settings, watcher)
@@ -61,6 +62,17 @@ async def test_every_file_has_a_reading_or_a_reason(
     assert all(one.timings_ms.keys() == {"decode", "gate", "preprocess", "infer"} for one in found)
     kept = FolderImageStore(tmp_path / "images")
     assert all(kept.get(kept_as(unit, one.image.digest)) for one in found)
+    batches = connect_batches(redis_server.url)
+    batch = await batches.get(unit, ran.journal.request.id)
+    assert (batch.state, batch.name, batch.created_by) == ("done", "monday", "trainer")
+    assert (batch.counts.done, batch.counts.failed, batch.counts.waiting) == (GOOD, BROKEN, 0)
+    items, _ = await batches.items(unit, batch.id, limit=100)
+    assert {one.name: one.prediction_id for one in items if one.state == "done"} == {
+        name: line.prediction_id for name, line in ran.journal.lines.items() if not line.problem
+    }
+    failed, _ = await batches.items(unit, batch.id, limit=100, state="failed")
+    assert {one.problem.code for one in failed if one.problem} == {"damaged-image", "not-an-image"}
+    await batches.close()
     assert watcher.told[0] == (0, GOOD + BROKEN)
     assert sum(told for (told,) in watcher.told[1:]) == GOOD + BROKEN
 
@@ -108,11 +120,11 @@ async def test_a_batch_goes_on_where_it_stopped(
 
     add, calls = Journal.add, []
 
-    def torn(self: Journal, answers: Sequence[Any]) -> None:
+    def torn(self: Journal, answers: Sequence[Any]) -> Any:
         calls.append(len(answers))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        add(self, answers)
+        return add(self, answers)
 
     monkeypatch.setattr(Journal, "add", torn)
     with pytest.raises(KeyboardInterrupt):
@@ -229,7 +241,7 @@ async def test_keras_on_large_batches_answers_alike(
     films: Path, unit: str, settings: Settings, watcher: Silent, results: RedisResults,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(running, "feeding", lambda *_: Feeding(block=8, calls=2, processes=1))
+    monkeypatch.setattr(engines, "feeding", lambda *_: Feeding(block=8, calls=2, processes=1))
     first = await asyncio.to_thread(run, asked(films, unit), settings, watcher)
     second = await asyncio.to_thread(
         run, replace(asked(films, unit, engine="keras"), batch="tuesday"), settings, watcher

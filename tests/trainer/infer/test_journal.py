@@ -23,9 +23,9 @@ ASKED: dict[str, Any] = {
     "operating_point": None,
 }
 ANSWERS = [
-    Answer("ä,1.png", "00", make_prediction(), None, (0.25, -1.5)),
-    Answer("2.png", "11", make_prediction(top=None)),
-    Answer("3.png", None, problem=Notice(code="unreadable-file", detail="x")),
+    Answer("ä,1.png", 7, "00", make_prediction(), None, (0.25, -1.5)),
+    Answer("2.png", 8, "11", make_prediction(top=None)),
+    Answer("3.png", 0, None, problem=Notice(code="unreadable-file", detail="x")),
 ]
 
 
@@ -38,6 +38,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
         assert again.request == journal.request
     assert [one.number for one in again.lines.values()] == [0, 1, 2]
     first, second, third = again.lines.values()
+    assert (first.size, first.digest) == (7, "00")
     assert (first.outputs, first.band, first.reason) == ((0.25, -1.5), "likely_positive", None)
     assert (second.band, second.reason) == ("not_judged", "image-gate")
     assert (third.band, third.problem) == (None, ANSWERS[2].problem)
