@@ -85,6 +85,7 @@ faults: setup ## Send 1,000 images while everything is killed, stopped, cut off 
 
 bench: setup ## Measure how long a reading takes, and how many a second
 	$(BIN)/python tests/load/bench.py
+	$(BIN)/python tests/load/batches.py
 
 bench-store: setup ## Measure 100,000 readings: their memory, their list, their backup
 	$(BIN)/python tests/load/store.py

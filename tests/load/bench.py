@@ -6,7 +6,6 @@ other: the bare decode and network in a loop, the service on its socket, and the
 themselves.
 """
 
-import io
 import os
 import shutil
 import statistics
@@ -23,7 +22,6 @@ os.environ["SIGHTLINE_GATEWAY_UPLOADS_BURST"] = "100000"
 
 import httpx
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -38,24 +36,11 @@ from inference_service.settings import usable_cores
 from tests.fixtures.decoders import shared
 from tests.fixtures.identity import Acting
 from tests.fixtures.stack import DISEASE, Stack, models_with_a_live_one
+from tests.load.films import SIZES, film
 
 READINGS = 60
 HEATMAPS = 10
 ADDRESS = f"/api/v1/diseases/{DISEASE}/predictions"
-SIZES = ((224, 224), (1600, 1300))
-
-
-def film(demo: bytes, width: int, height: int, seed: int) -> bytes:
-    """One of the artifact's demo images as a JPEG of some size, each with noise of its own.
-
-    It shows nobody, and it passes the gate: a refused image would cost no network.
-    """
-    random = np.random.default_rng(seed)
-    smooth = Image.fromarray(read_image(demo).pixels).resize((width, height))
-    noisy = np.asarray(smooth, np.float32) + random.normal(0, 4, (height, width))
-    buffer = io.BytesIO()
-    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
 
 
 def milliseconds(work: Callable[[bytes], object], films: list[bytes]) -> float:
