@@ -18,15 +18,15 @@ class Limits(BaseModel):
     requests_burst: Count = 400
     """How many requests may come at once before the limit counts."""
     uploads_per_second: Count = 100
-    """POST requests a second and client address."""
+    """POST and PUT requests a second and client address."""
     uploads_burst: Count = 200
-    """How many POST requests may come at once before the limit counts."""
+    """How many of those may come at once before the limit counts."""
     caller_requests_per_second: Count = 100
     """Requests a second that show the same key or session; more are answered with 429."""
     caller_requests_burst: Count = 200
     """How many of those may come at once before the limit counts."""
     caller_uploads_per_second: Count = 50
-    """POST requests a second that show the same key or session."""
+    """POST and PUT requests a second that show the same key or session."""
     caller_uploads_burst: Count = 100
     """How many of those may come at once before the limit counts."""
     connections: Count = 256

@@ -124,6 +124,9 @@ class NginxVariables(Limits):
     body_limit_bytes: int = Field(default=26 * 1024 * 1024, ge=1024)
     """Larger bodies get 413 from Nginx. A little above the largest image with its form around
     it, so that the service itself answers for an image that is just too large."""
+    batch_limit_bytes: int = Field(default=2 * 1000**3 + 16 * 1024 * 1024, ge=1024)
+    """The same where the files of a whole batch come in one body; a little above what a batch may
+    hold, for the form around it."""
     keepalive_requests: int = Field(default=1000, ge=1)
     """Requests on one connection before it is closed; streams that were reset count."""
     concurrent_streams: int = Field(default=32, ge=1, le=1000)
@@ -134,6 +137,8 @@ class NginxVariables(Limits):
     """Seconds to reach a service."""
     answer_timeout: Seconds = 35
     """Seconds for a service to answer; a reading is refused by the service after 30."""
+    batch_timeout: Seconds = 600
+    """The same for a service that looks through the files of a whole batch."""
     static_policy: HeaderValue = ERROR_PAGE_POLICY
     """The Content-Security-Policy of whatever does not bring one: files, API, error pages."""
 

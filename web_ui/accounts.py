@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diagnosis.errors import NotSignedIn, ServiceUnavailable, SightlineError
 from diagnosis.identity import HEADER, Role
-from web_ui.api_client import error_of
 from web_ui.caller import Caller
+from web_ui.calls import error_of
 from web_ui.settings import Settings
 
 Next = Literal["done", "code", "enrol"]

@@ -30,6 +30,8 @@ from diagnosis.telemetry import (
 from web_ui import (
     account,
     audit_trail,
+    batch_exports,
+    batches,
     choosing_language,
     examinations,
     exports,
@@ -47,6 +49,7 @@ from web_ui import (
 from web_ui.access import TABLE
 from web_ui.accounts import GatewayClient
 from web_ui.api_client import ApiClient
+from web_ui.batch_client import BatchClient
 from web_ui.bundle import Bundle
 from web_ui.context import Context
 from web_ui.forms import refuse_foreign_posts
@@ -103,6 +106,7 @@ def create_app(
     context = Context(
         settings,
         ApiClient(settings, transport),
+        BatchClient(settings, transport),
         GatewayClient(settings, gateway),
         Renderer(bundle),
         Printer(settings.report_seconds),
@@ -113,6 +117,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await context.api.close()
+        await context.batches.close()
         await context.gateway.close()
 
     app = FastAPI(
@@ -135,6 +140,8 @@ def create_app(
         exports.router,
         reports.router,
         readings.router,
+        batch_exports.router,
+        batches.router,
         reviews.router,
         model_pages.router,
         examinations.router,

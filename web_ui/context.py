@@ -17,6 +17,7 @@ from diagnosis.errors import (
 from diagnosis.telemetry import Metrics
 from web_ui.accounts import GatewayClient
 from web_ui.api_client import ApiClient
+from web_ui.batch_client import BatchClient
 from web_ui.caller import Caller
 from web_ui.printing import Printer
 from web_ui.rendering import Renderer
@@ -34,6 +35,7 @@ class Context:
 
     settings: Settings
     api: ApiClient
+    batches: BatchClient
     gateway: GatewayClient
     render: Renderer
     printer: Printer
@@ -79,6 +81,13 @@ async def _prediction(prediction: Annotated[str, Path()]) -> UUID:
         raise UnknownPrediction from None
 
 
+async def _batch(batch: Annotated[str, Path()]) -> UUID:
+    try:
+        return UUID(batch)
+    except ValueError:
+        raise NoSuchResource from None
+
+
 async def _demo_name(name: Annotated[str, Path()]) -> str:
     return demo_name(name)
 
@@ -93,5 +102,6 @@ def demo_name(name: str) -> str:
 In = Annotated[Context, Depends(_context)]
 Asking = Annotated[Caller, Depends(_caller)]
 DiseaseId = Annotated[str, Depends(_disease)]
+BatchId = Annotated[UUID, Depends(_batch)]
 ReadingId = Annotated[UUID, Depends(_prediction)]
 DemoName = Annotated[str, Depends(_demo_name)]

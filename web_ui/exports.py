@@ -6,7 +6,7 @@ Each is written down in the audit trail as an export, by the service that hands 
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -45,6 +45,7 @@ _ASKED = {
     "band": re.compile("|".join(get_args(ListedBand))),
     "review": re.compile("|".join(get_args(ReviewState))),
     "same_patient_as": re.compile("[0-9a-f-]{32,36}"),
+    "batch": re.compile("[0-9a-f-]{32,36}"),
     "q": re.compile(".{1,200}"),
     "sort": re.compile("|".join(get_args(Sort))),
 }
@@ -80,7 +81,7 @@ async def as_json(context: In, caller: Asking, prediction: ReadingId) -> Respons
     # The hash would tie what was carried away to the patient's other readings.
     alone = reading.model_copy(update={"patient_reference": None})
     exported = ExportedReading(prediction=alone, reviews=reviews)
-    return _file(
+    return file_of(
         exported.model_dump_json(indent=2), "application/json", f"reading-{prediction}.json"
     )
 
@@ -105,18 +106,13 @@ async def as_csv(
     if first:
         asked = {name: value for name, value in asked.items() if name not in _OF_THE_ANSWER}
     found, more = await _all(context, caller, asked, MOST_READ_FIRST if first else MOST)
-    text = io.StringIO()
-    # A spreadsheet takes it for UTF-8 only where this mark stands first.
-    text.write("\N{BYTE ORDER MARK}")
-    rows = csv.writer(text, lineterminator="\r\n")
-    rows.writerow(COLUMNS)
-    rows.writerows([_harmless(cell) for cell in row] for row in _rows(found))
+    rows = list(_rows(found))
     if more:
         said = _(
             "The list is longer: only its first %d readings stand here. Narrow it by a filter."
         )
-        rows.writerow([said % len(found)])
-    return _file(text.getvalue(), "text/csv; charset=utf-8", "worklist.csv")
+        rows.append([said % len(found)])
+    return file_of(table(COLUMNS, rows), "text/csv; charset=utf-8", "worklist.csv")
 
 
 async def _all(
@@ -163,12 +159,24 @@ def _rows(found: Sequence[tuple[ListedPrediction, bool]]) -> Iterator[list[objec
         ]
 
 
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV that spreadsheets read rightly, and of which they run nothing."""
+    text = io.StringIO()
+    # A spreadsheet takes it for UTF-8 only where this mark stands first.
+    text.write("\N{BYTE ORDER MARK}")
+    written = csv.writer(text, lineterminator="\r\n")
+    written.writerow(columns)
+    written.writerows([_harmless(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
 def _harmless(cell: object) -> str:
     """A cell that no spreadsheet runs."""
     text = str(cell)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _file(content: str, kind: str, name: str) -> Response:
+def file_of(content: str, kind: str, name: str) -> Response:
+    """An answer that a browser saves under this name."""
     headers = {"cache-control": "no-store", "content-disposition": f'attachment; filename="{name}"'}
     return Response(content, 200, headers, kind)

@@ -59,7 +59,8 @@ def check_token(request: Request, field: str | None) -> None:
         raise ForgedRequest(cause="no token")
 
 
-async def _posted(request: Request) -> Fields:
+async def posted(request: Request) -> Fields:
+    """The fields of a small form. Raises InvalidRequest, ForgedRequest."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = b""
     if kind == "application/x-www-form-urlencoded":
@@ -85,4 +86,4 @@ def _identity(request: Request) -> Identity | None:
 
 
 #: The fields of a small form, which came from a page of ours.
-Posted = Annotated[Fields, Depends(_posted)]
+Posted = Annotated[Fields, Depends(posted)]

@@ -104,7 +104,7 @@ class Renderer:
                 name: languages._(getattr(view, name)) for name in ("title", "detail", "remedy")
             }
             return JSONResponse(
-                {"status": view.status} | told,
+                {"status": view.status, "code": error.code} | told,
                 view.status,
                 retry(error) | {"cache-control": "no-store"},
                 "application/problem+json",

@@ -43,6 +43,7 @@ class Choice:
     band: str
     review: str
     same_patient_as: str
+    batch: str
     q: str
     urgent: bool
 
@@ -70,6 +71,7 @@ class Choice:
             band=band if band in URGENCY and not unswayed else "",
             review=review if review in _STATES else "",
             same_patient_as=_id(named.get("same_patient_as", "")),
+            batch=_id(named.get("batch", "")),
             q=" ".join(named.get("q", "").split()),
             urgent=named.get("sort") == "urgent" and not unswayed,
         )
@@ -83,6 +85,7 @@ class Choice:
             "band": self.band,
             "review": self.review,
             "same_patient_as": self.same_patient_as,
+            "batch": self.batch,
             "q": self.q,
             "sort": "urgent" if self.urgent else "",
         }

@@ -15,7 +15,7 @@ from web_ui.context import Context
 Step = Literal["next", "previous"]
 
 #: What narrows and sorts the worklist; the addresses of its readings carry it along.
-FILTERS = ("disease", "class_id", "band", "review", "same_patient_as", "q", "sort")
+FILTERS = ("disease", "class_id", "band", "review", "same_patient_as", "batch", "q", "sort")
 #: What would tell of the answers.
 _TELLING = ("class_id", "band")
 _LONGEST = 200

@@ -267,6 +267,24 @@ def test_the_largest_image_passes_with_its_form_and_the_next_does_not(proxy: Pro
     assert_page(proxy.client.post("/diseases/x/readings", content=body), 413)
 
 
+def test_the_files_of_a_batch_pass_where_they_come_together(
+    start_proxy: Callable[..., Proxy],
+) -> None:
+    small = start_proxy(body_limit_bytes=100_000, batch_limit_bytes=300_000)
+    for path in (
+        "/batches",
+        "/batches/01/archive",
+        "/api/v1/batches",
+        "/api/v1/batches/01/archive",
+    ):
+        assert small.client.post(path, content=bytes(300_000)).json()["body"] == 300_000
+        refused = small.client.post(path, content=bytes(300_001))
+        (assert_problem if path.startswith("/api/") else assert_page)(refused, 413)
+    for path in ("/batches/01/files/1", "/batches/01/close", "/batches/01/archive/x"):
+        assert_page(small.client.post(path, content=bytes(100_001)), 413)
+        assert_problem(small.client.put(f"/api/v1{path}", content=bytes(100_001)), 413)
+
+
 def test_a_body_without_a_length_meets_the_same_limit(
     start_proxy: Callable[..., Proxy],
 ) -> None:
@@ -302,6 +320,8 @@ def test_no_service_there(start_proxy: Callable[..., Proxy]) -> None:
     assert_problem(alone.client.get("/api/v1/diseases"), 502)
     assert_page(alone.client.get("/"), 502)
     assert_page(alone.client.post("/diseases/x/readings", content=b"image"), 502)
+    whole_batch = bytes(alone.variables.body_limit_bytes + 1)
+    assert_page(alone.client.post("/batches", content=whole_batch), 502)
     assert alone.client.head("/").status_code == 502
     assert alone.client.get("/static/dist/favicon.svg").status_code == 200
 

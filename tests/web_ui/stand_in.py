@@ -41,6 +41,7 @@ from diagnosis.errors import (
     UnknownDisease,
     UnknownPrediction,
 )
+from tests.web_ui.stand_in_batches import StandInBatches, add_batch_routes
 from tests.web_ui.stand_in_catalogue import CATALOGUE, DEMOS, DIGEST, card
 from tests.web_ui.stand_in_reviews import add_review_routes
 from tests.web_ui.stand_in_worklist import add_worklist_routes, observed
@@ -71,6 +72,7 @@ class StandIn:
         """How soon a browser asks for events again; the stand-in ends each stream at once."""
         self.purposes: list[str] = []
         """What readings were asked for, where that was not to look at them."""
+        self.batches = StandInBatches(self)
         self.app = _app(self)
 
     def disease(self, name: str) -> DiseaseView:
@@ -309,6 +311,7 @@ def _app(stand_in: StandIn) -> FastAPI:
     # Before the routes with an id, which would take these addresses for one.
     add_worklist_routes(app, stand_in)
     add_review_routes(app, stand_in)
+    add_batch_routes(app, stand_in)
 
     @app.get("/api/v1/predictions/{prediction}")
     async def reading(prediction: UUID, purpose: str = "view") -> Prediction:

@@ -90,6 +90,7 @@ def add_worklist_routes(app: FastAPI, stand_in: "StandIn") -> None:
         band: ListedBand | None = None,
         review: ReviewState | None = None,
         same_patient_as: UUID | None = None,
+        batch: UUID | None = None,
         q: str | None = None,
         sort: Sort = "newest",
         cursor: str | None = None,
@@ -106,6 +107,7 @@ def add_worklist_routes(app: FastAPI, stand_in: "StandIn") -> None:
             if disease in (None, item.disease)
             and (class_id is None or (item.top and item.top[0].id == class_id))
             and band in (None, listed_band(item))
+            and batch in (None, item.batch)
             and review in (None, review_state(stand_in, item))
             and (
                 same_patient_as is None

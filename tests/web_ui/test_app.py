@@ -21,9 +21,9 @@ from diagnosis.identity import Role
 from tests.fixtures.identity import PUBLIC_KEY_FILE, Acting
 from tests.web_ui.stand_in import StandIn
 from tests.web_ui.stand_in_catalogue import BRIGHT
-from web_ui.api_client import error_of
 from web_ui.app import create_app
 from web_ui.bundle import AssetsMissing, Bundle
+from web_ui.calls import error_of
 from web_ui.error_pages import PAGES, write
 from web_ui.security import HEADERS
 from web_ui.settings import Settings

@@ -1,5 +1,6 @@
 import "htmx.org";
 import "./main.scss";
+import { batches } from "./batches/main";
 import { copyLink } from "./copy_link";
 import { keptImages, localTimes, themeButton } from "./controls";
 import { heatmaps } from "./heatmap";
@@ -22,4 +23,5 @@ handOver();
 heatmaps();
 reviewing();
 copyLink();
+batches();
 document.body.addEventListener("htmx:afterSwap", () => localTimes(document));

@@ -45,6 +45,7 @@ export async function inLine<T>(
   attempt: (thing: T) => Promise<Try>,
   hooks: Hooks<T>,
   stop: AbortSignal,
+  atOnce = AT_ONCE,
 ): Promise<boolean> {
   const left = [...things];
   const tries = new Map<T, number>();
@@ -82,6 +83,6 @@ export async function inLine<T>(
       hooks.waiting(thing, seconds);
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await Promise.all(Array.from({ length: atOnce }, worker));
   return !over();
 }

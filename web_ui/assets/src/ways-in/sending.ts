@@ -41,15 +41,27 @@ export function send(
   progress: (share: number) => void,
   stop: AbortSignal,
 ): Promise<Answer> {
+  return post(address, form, key ? { [KEY_HEADER]: key } : {}, progress, stop);
+}
+
+/** Post anything, with headers of its own; `longest` is how long it may take, 0: as long as it does. */
+export function post(
+  address: string,
+  body: XMLHttpRequestBodyInit | null,
+  headers: Readonly<Record<string, string>>,
+  progress: (share: number) => void,
+  stop: AbortSignal,
+  longest = LONGEST_MS,
+): Promise<Answer> {
   return new Promise((resolve) => {
     const lost = (): void => resolve({ status: 0, body: {}, after: null });
     const request = new XMLHttpRequest();
     request.open("POST", address);
-    request.timeout = LONGEST_MS;
+    request.timeout = longest;
     request.setRequestHeader("accept", "application/json");
     // Whose session has ended is then told so, and not led to a page.
     request.setRequestHeader("hx-request", "true");
-    if (key) request.setRequestHeader(KEY_HEADER, key);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => {
       if (event.lengthComputable) progress(event.loaded / event.total);
     };
@@ -66,6 +78,6 @@ export function send(
     request.onabort = lost;
     stop.addEventListener("abort", () => request.abort(), { once: true });
     if (stop.aborted) lost();
-    else request.send(form);
+    else request.send(body);
   });
 }
