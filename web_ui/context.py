@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from diagnosis.errors import (
     NoSuchResource,
     SightlineError,
+    UnknownBatch,
     UnknownDisease,
     UnknownPrediction,
 )
@@ -85,7 +86,7 @@ async def _batch(batch: Annotated[str, Path()]) -> UUID:
     try:
         return UUID(batch)
     except ValueError:
-        raise NoSuchResource from None
+        raise UnknownBatch from None
 
 
 async def _demo_name(name: Annotated[str, Path()]) -> str:

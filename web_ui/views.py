@@ -17,6 +17,7 @@ from diagnosis.errors import (
     InvalidRequest,
     MethodNotAllowed,
     SightlineError,
+    UnknownBatch,
     UnknownDisease,
 )
 from web_ui.languages import _
@@ -32,6 +33,7 @@ _TONES: dict[str, Tone] = {
 
 # The API's own remedies speak to a programmer; these speak to the reader of a page.
 _PAGE_REMEDIES: dict[type[SightlineError], str] = {
+    UnknownBatch: "The list of batches shows those that are kept.",
     UnknownDisease: "The start page lists everything that can be read.",
     InvalidRequest: "Begin again at the start page.",
     MethodNotAllowed: "Begin at the start page.",

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 import web_ui.access
 from diagnosis.access import EVERYBODY, OPEN, SAFE_METHODS
+from diagnosis.contracts import NewBatch
 from diagnosis.identity import HEADER, Role
 from tests.contracts import doors
 from tests.contracts.doors import PRIVATE, TABLES, filled, location_of, locations, may, routes_of
@@ -264,6 +265,12 @@ TAKE_IMAGES = (
 )
 
 
+#: An archive without a member.
+ZIP = b"PK\5\6" + bytes(18)
+#: Which files a form of batches brings, by the name of its field.
+TAKE_FILES = {"/batches": "files", "/batches/{batch}/files/{number}": "file"}
+
+
 class Pages:
     """The pages in front of fresh stand-ins for each call, so that none spoils another's."""
 
@@ -303,6 +310,8 @@ class Pages:
             "version": "2",
             "file": "model.onnx",
             "prediction": self.renew(),
+            "batch": str(self.stand_in.batches.begin(NewBatch(disease="mole")).id),
+            "number": "7",
             "token": LINK_TOKEN,
             "user": "u_1",
             "key": "k_1",
@@ -310,6 +319,12 @@ class Pages:
         body: dict[str, Any] = {}
         if template in TAKE_IMAGES and method == "POST":
             body["files"] = {"image": ("x.png", BRIGHT, "image/png")}
+        elif template in TAKE_FILES and method == "POST":
+            body["files"] = {TAKE_FILES[template]: ("x.png", BRIGHT, "image/png")}
+            body["data"] = {"disease": "mole"}
+        elif template.endswith("/archive"):
+            body["content"] = ZIP
+            headers = {**headers, "content-type": "application/zip"}
         elif method == "POST":
             body["data"] = FORMS.get(template, {"nothing": ""})
         # Whose cookie it is makes no difference to the pages: they believe the signed identity.
@@ -332,6 +347,7 @@ async def pages() -> AsyncIterator[Pages]:
     yield one
     await one.client.aclose()
     await one.app.state.context.api.close()
+    await one.app.state.context.batches.close()
     await one.app.state.context.gateway.close()
 
 

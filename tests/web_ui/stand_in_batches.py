@@ -27,40 +27,10 @@ from diagnosis.contracts import (
     new_prediction_id,
     now,
 )
-from diagnosis.errors import InputRefused, SightlineError
+from diagnosis.errors import BatchClosed, ItemTaken, SightlineError, UnknownBatch
 
 if TYPE_CHECKING:
     from tests.web_ui.stand_in import StandIn
-
-
-class UnknownBatch(InputRefused):
-    """There is none."""
-
-    code = "unknown-batch"
-    status = 404
-    title = "There is no such batch"
-    default_detail = "There is no batch under this address; it may have been deleted."
-    default_remedy = "GET /api/v1/batches lists those that are kept."
-
-
-class BatchClosed(InputRefused):
-    """No more files."""
-
-    code = "batch-closed"
-    status = 409
-    title = "This batch is closed"
-    default_detail = "This batch takes no more files."
-    default_remedy = "Begin another batch for what is left."
-
-
-class ItemTaken(InputRefused):
-    """Another file has the number."""
-
-    code = "item-taken"
-    status = 409
-    title = "Another file has this number"
-    default_detail = "This batch has another file under this number already."
-    default_remedy = "Give each file of a batch a number of its own."
 
 
 class StandInBatches:

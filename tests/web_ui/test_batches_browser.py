@@ -81,7 +81,7 @@ def test_a_folder_is_handed_over_and_read(chromium: Browser, ward: Site, folder:
         page.get_by_label("Name (optional)").fill("Ward 3")
         choose(page, folder)
         live = page.locator("#batch-live")
-        expect(live.get_by_role("heading", name="Done")).to_be_visible()
+        expect(live.get_by_role("heading", name="Finished")).to_be_visible()
         expect(page).to_have_url(f"{ward.address}/batches/{only(ward)}")
         expect(page.get_by_role("heading", level=1)).to_have_text("Ward 3")
         expect(live).to_contain_text("12 of 12 files")
@@ -92,7 +92,7 @@ def test_a_folder_is_handed_over_and_read(chromium: Browser, ward: Site, folder:
         bands = live.locator(".batch-bands li")
         expect(bands).to_have_text([r"Likely positive 3", "Uncertain 3", "Likely negative 4"])
         expect(live).to_contain_text(WARNING)
-        expect(page.locator("[data-live-status]")).to_contain_text("Done: 12 of 12 files, 2 failed")
+        expect(page.locator("[data-live-status]")).to_contain_text("12 of 12 files, 2 failed")
         assert_axe_finds_nothing(page)
         page.get_by_role("link", name="Likely positive").click()
         expect(page.get_by_text("Readings of one batch")).to_be_visible()
@@ -144,7 +144,7 @@ def test_what_was_cut_off_is_gone_on_with_and_nothing_is_sent_twice(
         own.work(only(ward), 6)
         expect(page.locator("#batch-live")).to_contain_text("6 of 13 files")
         own.work(only(ward))
-        expect(page.get_by_role("heading", name="Done")).to_be_visible()
+        expect(page.get_by_role("heading", name="Finished")).to_be_visible()
 
 
 def test_a_file_that_is_refused_or_lost_is_told_and_tried_again(
@@ -167,7 +167,7 @@ def test_a_file_that_is_refused_or_lost_is_told_and_tried_again(
         expect(page.locator("[data-sending-counts]")).to_have_text("3 of 4 files sent")
         expect(unsent).to_have_count(1)
         page.get_by_role("button", name="No more files come").click()
-        expect(page.get_by_role("heading", name="Done")).to_be_visible()
+        expect(page.get_by_role("heading", name="Finished")).to_be_visible()
         expect(page.locator("#batch-live")).to_contain_text("3 of 3 files")
 
 
@@ -181,7 +181,7 @@ def test_a_zip_is_opened_by_the_service(chromium: Browser, ward: Site, tmp_path:
     with opened(chromium, ward, f"/batches?disease={DISEASE}") as page:
         page.locator("[data-files]").set_input_files(whole)
         page.get_by_role("button", name="Hand them over").click()
-        expect(page.get_by_role("heading", name="Done")).to_be_visible()
+        expect(page.get_by_role("heading", name="Finished")).to_be_visible()
         expect(page.locator("#batch-live")).to_contain_text("4 of 4 files")
 
 
@@ -191,7 +191,7 @@ def test_a_batch_without_scripts(chromium: Browser, ward: Site, folder: Path) ->
         page.get_by_label("Examination of all images").select_option(DISEASE)
         page.get_by_label("Choose files or a ZIP").set_input_files(files)
         page.get_by_role("button", name="Hand them over").click()
-        expect(page.get_by_role("heading", name="Done")).to_be_visible()
+        expect(page.get_by_role("heading", name="Finished")).to_be_visible()
         page.get_by_role("button", name="Read the failed ones again").click()
         expect(page.get_by_text("What failed is being read again.")).to_be_visible()
         page.get_by_role("link", name="Cancel the batch").click()
