@@ -46,6 +46,7 @@ export class HandOver {
   private next = 0;
   private stop = new AbortController();
   private saidAt = 0;
+  private over = false;
   private readonly address: string;
   private readonly token: string;
 
@@ -173,7 +174,11 @@ export class HandOver {
     );
     letGo(HOLD);
     const left = this.all.filter((one) => one.state !== "sent");
-    if (finished && left.length === 0 && (await this.close())) return;
+    // What would be refused again does not keep the batch open; why stands here as long as the page.
+    if (finished && left.every((one) => one.forGood) && (await this.close())) {
+      this.section.hidden = left.length === 0;
+      if (left.length === 0) return;
+    }
     if (!finished && !this.said()) this.note(this.words["paused"] ?? "");
     if (finished && left.length) {
       const figures = { left: left.length, all: this.there + this.all.length };
@@ -204,7 +209,7 @@ export class HandOver {
       this.note(`${this.words["finished"] ?? ""} ${this.words["failedRemedy"] ?? ""}`);
       return false;
     }
-    this.section.hidden = true;
+    this.over = true;
     this.say(this.words["finished"] ?? "");
     this.closed();
     return true;
@@ -325,7 +330,7 @@ export class HandOver {
     this.part("stop").hidden = !running;
     this.part("go").hidden = running || !this.all.some((one) => one.state === "waiting");
     this.part("retry").hidden = running || !this.all.some((one) => this.worthAnotherTry(one));
-    this.part("close").hidden = running;
+    this.part("close").hidden = running || this.over;
   }
 
   private part<T extends HTMLElement = HTMLElement>(name: string): T {

@@ -2,7 +2,7 @@
 
 import htmx from "htmx.org";
 
-const EVERY_MS = 1000;
+const EVERY_MS = 2000;
 const SAID_EVERY_MS = 10_000;
 
 let begun = false;
