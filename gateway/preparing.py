@@ -6,12 +6,14 @@ unit of its own, it finds what it needs below `/etc/sightline`:
     NAME.env                            settings of identity, chainer, inference (and workers), web
     identity.pub                        of inference and web: the key that identities are checked by
     redis/redis.conf, redis/users.acl
+    redis.json                          password of the exporter of Redis' figures
     nginx.conf, tls/{ca,server}.pem, tls/server.key
 
 Data lie below `/var/lib/sightline`, the private key that signs who is asking among them. All of it
 can be written again at any time: passwords, keys and certificates that are there stay.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,11 +74,10 @@ class Place(BaseModel):
         return cls.model_validate(tomllib.loads((PLACES / f"{name}.toml").read_text("utf-8")))
 
     def redis_url(self, user: str, password: str) -> str:
-        """Redis' address for one of its users."""
+        """Redis' address for one of its users; without a password where that is told elsewhere."""
         kind, _, rest = self.redis.partition(":")
-        if kind == "unix":
-            return f"unix://{user}:{password}@{quote(rest)}"
-        return f"redis://{user}:{password}@{self.redis}/0"
+        who = f"{user}:{password}" if password else user
+        return f"unix://{who}@{quote(rest)}" if kind == "unix" else f"redis://{who}@{self.redis}"
 
 
 def prepare(
@@ -123,6 +124,10 @@ def prepare(
     ensure_key(key, key.with_suffix(".pub"))
     for service in ("inference", "web"):
         _write(folder(service) / PUBLIC_KEY, key.with_suffix(".pub").read_text("ascii"), False)
+
+    # As the exporter takes it: by the address that it is told to ask.
+    exporter = json.dumps({place.redis_url("exporter", ""): passwords["exporter"]})
+    _write(folder("redis-exporter") / "redis.json", exporter)
 
     urls = {user: place.redis_url(user, word) for user, word in passwords.items()}
     for service, values in settings(place, urls, public_url).items():

@@ -17,7 +17,7 @@ from diagnosis.results import keys
 from diagnosis.results.store import Page, Standing, Wanted
 
 #: What one request looks through at most; a cursor goes on from there.
-MOST_IDS = 10_000
+MOST_IDS = 5_000
 MOST_ROWS = 400
 
 _IDS_AT_ONCE = 1_000

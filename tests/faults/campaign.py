@@ -5,7 +5,7 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Fault:
 KILLED, STOPPED = "killed", "stopped"
 STEPS = {
     "inference": ("during-inference", "before-write", "after-write"),
-    "worker": ("before-claim", "during-inference", "before-write", "after-write"),
+    "worker": ("before-claim", "after-claim", "during-inference", "before-write", "after-write"),
 }
 #: How long a process may take to come to the step that it is to die at.
 STEP_SECONDS = 8.0
@@ -147,21 +147,23 @@ class Outcome:
 def run(
     house: House,
     ledger: Ledger,
-    plan: Sequence[Fault],
+    plan: Iterable[Fault],
     *,
     every: float,
+    pace: float,
     alone: Sequence[Sent],
     batches: Sequence[Sequence[Sent]],
     seed: int,
     say: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """Send, and do one fault of the plan every so many seconds, until all is read.
+    """Send, do one fault of the plan every so many seconds, and see that all is read then.
 
     Args:
         house: which runs.
         ledger: of all images.
         plan: the faults, in order.
         every: seconds from one to the next.
+        pace: seconds from one image to the next, while nothing holds them up.
         alone: images that are sent by themselves.
         batches: images that are sent as batches.
         seed: of the choice between several processes.
@@ -170,8 +172,8 @@ def run(
     chance = random.Random(seed)
     rows: dict[str, Struck] = {}
     began_at: list[tuple[str, float]] = []
-    senders = Senders(house.client, ledger, Pace(every * len(plan) / max(1, len(ledger.images))))
-    senders.start(alone, batches, at_once=4)
+    senders = Senders(house.client, ledger, Pace(pace))
+    senders.start(alone, batches, at_once=12)
     first = time.monotonic()
     ends: list[tuple[float, int, Fault, Callable[[], bool]]] = []
 
@@ -195,7 +197,7 @@ def run(
         heapq.heappush(ends, (time.monotonic() + fault.seconds, number, fault, undo))
         if number % 10 == 9:
             answered = sum(one.acknowledged is not None for one in ledger.images)
-            say(f"{number + 1} of {len(plan)} faults, {answered} of {len(ledger.images)} images")
+            say(f"{number + 1} faults, {answered} of {len(ledger.images)} images answered")
     while ends:
         end_due(time.monotonic())
         time.sleep(0.02)

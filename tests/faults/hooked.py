@@ -7,14 +7,18 @@ before they write: the test has to catch it.
 
 import asyncio
 import os
+import runpy
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
+from diagnosis.contracts import Prediction
+from diagnosis.queue import Finished, redis_work
+from diagnosis.queue.redis_work import RedisWork
 from diagnosis.results import RedisResults, redis_store
 from inference_service.engines.openvino_engine import OpenVinoEngine
 
@@ -90,8 +94,61 @@ def create_app() -> FastAPI:
     return real()
 
 
+def create_worker() -> FastAPI:
+    """A worker as it is, with steps to die at."""
+    hook_worker()
+    from inference_service.worker import create_app as real
+
+    return real()
+
+
+def hook_worker() -> None:
+    """Steps around each of the worker's."""
+    during_inference("worker")
+    claim, finish = RedisWork.claim, RedisWork.finish
+
+    @wraps(claim)
+    async def claiming(*given: Any, **named: Any) -> Any:
+        step("worker", "before-claim")
+        taken = await claim(*given, **named)
+        if taken:
+            # It is claimed in Redis, and nobody here knows of it yet.
+            step("worker", "after-claim")
+        return taken
+
+    @wraps(finish)
+    async def finishing(self: RedisWork, finished: Sequence[Finished]) -> Any:
+        step("worker", "before-write")
+        done = await finish(self, finished)
+        step("worker", "after-write")
+        if MUTANT.exists():
+            for one in finished:
+                if one.prediction is not None:
+                    tasks.add(asyncio.create_task(written_later(self, one.prediction)))
+        return done
+
+    async def written_later(work: RedisWork, prediction: Prediction) -> None:
+        await asyncio.sleep(MUTANT_SECONDS)
+        await RedisResults(work._client).add(prediction)
+
+    def entering(transaction: Any, prediction: Prediction) -> None:
+        if not MUTANT.exists():
+            enter(transaction, prediction)
+
+    tasks: set[asyncio.Task[None]] = set()
+    enter = redis_work.enter
+    RedisWork.claim = claiming  # type: ignore[method-assign]
+    RedisWork.finish = finishing  # type: ignore[method-assign,assignment]
+    redis_work.enter = entering
+
+
 def shorten_claims() -> None:
     """In the small form a claim of a process that died is not waited for so long."""
     short = CONTROL / "claim-seconds"
     if short.exists():
         redis_store._CLAIM_SECONDS = int(short.read_text())
+
+
+if __name__ == "__main__":
+    hook_worker()
+    runpy.run_module("inference_service.worker", run_name="__main__")

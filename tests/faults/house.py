@@ -22,9 +22,10 @@ from tests.faults.cable import Cable
 from tests.faults.entry import CABLE
 from tests.fixtures.leftovers import end_leftovers
 from tests.fixtures.ports import free_port
+from tests.fixtures.stack import DISEASE
 
 #: Bytes of the disk that everything lies on, where one can be mounted.
-DISK = 512 * 1024 * 1024
+DISK = 384 * 1024 * 1024
 _START_SECONDS = 120.0
 
 
@@ -32,16 +33,19 @@ class House:
     """One stack in a folder of its own, under its own supervisor.
 
     Args:
-        models: what seeds its registry.
-        hasty: whether claims of processes that died are soon free.
+        models: holds what seeds its registry.
+        hasty: whether claims and leases of processes that died are soon free.
     """
 
     def __init__(self, models: Path, *, hasty: bool = False) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="f-"))
-        self._models = models
+        # One model alone: a service that is started every few seconds has it all the sooner.
+        self._models = self._folder / "models"
+        shutil.copytree(models / DISEASE, self._models / DISEASE)
         self.run_dir = self._folder / "run"
         self.control = self._folder / "control"
         self.control.mkdir()
+        self._hasty = hasty
         if hasty:
             (self.control / "claim-seconds").write_text("3")
         self.run_dir.mkdir(mode=0o700)
@@ -77,7 +81,9 @@ class House:
                     *(str(self.run_dir), str(self.control), str(self.port)),
                 ],
                 cwd=PROJECT,
-                env=os.environ | {"SIGHTLINE_GATEWAY_MODELS_DIR": str(self._models)},
+                env=os.environ
+                | {"SIGHTLINE_GATEWAY_MODELS_DIR": str(self._models)}
+                | ({"SIGHTLINE_INFERENCE_BATCH_LEASE_SECONDS": "2"} if self._hasty else {}),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -171,9 +177,11 @@ class House:
     def fill_disk(self) -> None:
         """Leave no byte free."""
         ballast = self.run_dir / "ballast"
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while file.write(bytes(1 << 16)):
-                pass
+        with ballast.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)):
+                        pass
 
     def free_disk(self) -> None:
         """Give it back."""

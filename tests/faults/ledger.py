@@ -92,6 +92,11 @@ class Ledger:
         return len(under_way)
 
     @property
+    def all_begun(self) -> bool:
+        """Whether every image was sent at least once."""
+        return all(one.began is not None for one in self.images)
+
+    @property
     def done(self) -> bool:
         """Whether every image was answered."""
         return all(one.acknowledged is not None for one in self.images)

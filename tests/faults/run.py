@@ -7,35 +7,43 @@ stuck. Seed and matrix are printed; the same seed does the same in the same orde
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.campaign import KILLED, STOPPED, Fault, demo_films, faults, run
+from tests.faults.campaign import STOPPED, Fault, demo_films, faults, run
 from tests.faults.house import House
 from tests.faults.ledger import Ledger
 from tests.faults.sending import made
 from tests.fixtures.stack import DISEASE, models_with_a_live_one
 
-#: How often each is done; what lasts half a minute is done less often.
-TIMES = {KILLED: 10, STOPPED: 2}
-ELSE = 6
+#: How often each is done in a round. What nothing works without and takes seconds to come back is
+#: killed less often: between two faults something has to get through, or nothing is tried.
+TIMES = {"worker": 3, "redis": 3, "nginx": 3, "inference": 1, "identity": 1, "all": 2}
+#: Rounds go on until every image was sent at least once.
+LEAST_ROUNDS, MOST_ROUNDS = 4, 7
 STOP_SECONDS = 30.0
 CUT_SECONDS = 5.0
 EVERY_SECONDS = 3.0
+#: From one of 1,000 images to the next: so they last for the first rounds.
+PACE_SECONDS = 0.4
 BATCHES = 4
 
 
-def plan_of(house: House, chance: random.Random) -> list[Fault]:
-    """Every fault as often as it is to be, in random order."""
-    found = [
-        one
-        for one in faults(house, stop=STOP_SECONDS, cut=CUT_SECONDS)
-        for _ in range(TIMES.get(one.kind, ELSE))
-    ]
-    chance.shuffle(found)
-    return found
+def plan_of(house: House, chance: random.Random, ledger: Ledger, rounds: int) -> Iterator[Fault]:
+    """Every fault as often as it is to be in a round, in random order, round after round; what
+    lasts half a minute once in every other round."""
+    each = faults(house, stop=STOP_SECONDS, cut=CUT_SECONDS)
+    for number in range(MOST_ROUNDS):
+        if number >= rounds and ledger.all_begun:
+            return
+        found = [one for one in each if one.kind == STOPPED and number % 2 == 0]
+        found += [one for one in each if one.kind != STOPPED for _ in range(TIMES[one.target])]
+        chance.shuffle(found)
+        yield from found
 
 
 def main() -> int:
@@ -43,8 +51,11 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--faults", type=int, help="at most so many")
+    parser.add_argument("--every", type=float, default=EVERY_SECONDS, help="seconds a fault")
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="at least so many")
     given = parser.parse_args()
+    # As Ctrl-C: then all is stopped and put away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     chance = random.Random(given.seed)
     folder = Path(tempfile.mkdtemp(prefix="faults-models-"))
     models = models_with_a_live_one(folder)
@@ -59,12 +70,12 @@ def main() -> int:
 
     try:
         house.start()
-        plan = plan_of(house, chance)[: given.faults]
+        plan = plan_of(house, chance, ledger, given.rounds)
         # A quarter by themselves, the rest as batches, where there are any.
         alone = images if not house.names("worker") else images[::4]
         rest = [one for one in images if one not in alone] if len(alone) < len(images) else []
         batches = [rest[start::BATCHES] for start in range(BATCHES)] if rest else []
-        say(f"seed {given.seed}: {len(plan)} faults, {EVERY_SECONDS:.0f} s from one to the next")
+        say(f"seed {given.seed}: {given.rounds} rounds at least, {given.every:g} s a fault")
         say(f"{len(alone)} images by themselves, {len(rest)} in {len(batches)} batches")
         if not house.mounted:
             say("no disk is filled: only root may mount one")
@@ -72,7 +83,8 @@ def main() -> int:
             house,
             ledger,
             plan,
-            every=EVERY_SECONDS,
+            every=given.every,
+            pace=PACE_SECONDS * 1000 / given.images * given.rounds / LEAST_ROUNDS,
             alone=alone,
             batches=batches,
             seed=given.seed,

@@ -18,6 +18,7 @@ from tests.fixtures.stack import DISEASE
 
 #: Statuses after which the same is sent again.
 AGAIN = {409, 425, 429, 500, 502, 503, 504}
+AGAIN_SECONDS = 1.0
 
 
 def made(demos: Sequence[bytes], count: int, seed: int) -> list[Sent]:
@@ -37,7 +38,8 @@ def made(demos: Sequence[bytes], count: int, seed: int) -> list[Sent]:
 
 
 class Pace:
-    """Lets one image begin every so many seconds, whoever sends it."""
+    """Lets one image begin every so many seconds, whoever sends it; what was held up comes as fast
+    as it can, once it can."""
 
     def __init__(self, every: float) -> None:
         self._every, self._next = every, time.monotonic()
@@ -46,7 +48,7 @@ class Pace:
     def wait(self) -> None:
         """Until it is the next one's turn."""
         with self._lock:
-            turn = self._next = max(self._next + self._every, time.monotonic())
+            turn = self._next = self._next + self._every
         time.sleep(max(0.0, turn - time.monotonic()))
 
 
@@ -110,7 +112,7 @@ class Senders:
                 answer = ask()
                 if answer.status_code not in AGAIN:
                     return answer
-            self._ending.wait(0.5)
+            self._ending.wait(AGAIN_SECONDS)
         return None
 
     def _send(self, client: httpx.Client, one: Sent) -> None:

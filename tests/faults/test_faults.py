@@ -54,6 +54,7 @@ def test_nothing_is_lost_doubled_or_stuck(house: House, models_dir: Path) -> Non
         Ledger(images),
         plan,
         every=0.7,
+        pace=0.15,
         alone=alone,
         batches=[batch] if batch else [],
         seed=seed,

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from tests.infra.bench import Bench
-from tests.infra.parts import NotPossible, stack, static
+from tests.infra.parts import NotPossible, images, stack, static
 
 #: In the order to run; those before `destroy` may ask for the applied stack.
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -24,6 +24,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "terraform-apply": stack.apply,
     "second-plan": stack.second_plan,
     "destroy": stack.destroy,
+    "images": images.images,
+    "compose-reading": images.compose_reading,
 }
 
 
@@ -40,6 +42,7 @@ def main(names: list[str]) -> int:
         for name, part in PARTS.items():
             if not names or name in names:
                 verdicts[name] = _tried(name, part, bench)
+    images.done()
     width = max(map(len, verdicts))
     sys.stdout.write("\n" + "".join(f"{name:{width}}  {said}\n" for name, said in verdicts.items()))
     return 1 if any(said.startswith("failed") for said in verdicts.values()) else 0

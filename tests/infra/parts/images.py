@@ -1,0 +1,306 @@
+"""The images and the compose file, built and started for real.
+
+`images` builds each and looks at what came out; `compose-reading` starts the whole system, reads a
+film through its public door, and takes parts of it away.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import httpx
+
+from tests.fixtures.ports import free_port
+from tests.infra.engine import ROOT, Engine, engine, ensure_base_images
+from tests.infra.parts import NotPossible
+
+#: MB that an image may have, and a module that its service imports; None: any size.
+IMAGES: dict[str, tuple[int | None, str]] = {
+    "gateway": (250, "gateway.identity.app"),
+    "proxy": (250, ""),
+    "web": (250, "web_ui.app"),
+    "inference": (700, "inference_service.app"),
+    "trainer": (None, "trainer.cli"),
+}
+DISEASE = "chest_xray_pneumonia"
+ADDRESS = f"/api/v1/diseases/{DISEASE}/predictions"
+_WAIT = 120.0
+_GREETING = "you-are-outside"
+
+_kept = contextlib.ExitStack()
+
+
+@cache
+def the_engine() -> Engine:
+    """The engine for all parts of a run; `done` ends it."""
+    return _kept.enter_context(engine())
+
+
+def done() -> None:
+    """End what `the_engine` started."""
+    _kept.close()
+    the_engine.cache_clear()
+
+
+def images(_: object = None) -> None:
+    """Build all images; each is small, not root's, looked after, and holds its own service."""
+    docker = the_engine()
+    ensure_base_images(docker)
+    command = ["compose", "--profile", "train", "build"]
+    docker.docker(*command, cwd=ROOT)
+    version = os.environ.get("SIGHTLINE_VERSION", "0.1.0")
+    for name, (most, module) in IMAGES.items():
+        image = f"sightline/{name}:{version}"
+        found = json.loads(docker.docker("image", "inspect", image))[0]
+        size = found["Size"] / 1e6
+        print(f"{image}: {size:.0f} MB")  # noqa: T201 - for whoever looks on
+        assert most is None or size < most, f"{image} has {size:.0f} MB"
+        assert found["Config"]["User"] == "10001:10001"
+        assert found["Config"]["Healthcheck"]["Test"]
+        if module:
+            _holds_its_service(docker, image, name, module)
+
+
+def _holds_its_service(docker: Engine, image: str, name: str, module: str) -> None:
+    """It imports, as nobody with a root that cannot be written; and of the others nothing does."""
+    code = (
+        f"import importlib.util as u, {module}\n"
+        "print(sorted(n for n in ('gateway', 'inference_service', 'trainer', 'web_ui',"
+        " 'tensorflow') if u.find_spec(n)))"
+    )
+    said = docker.docker(
+        *("run", "--rm", "--read-only", "--network", "none", "--tmpfs", "/tmp"),
+        *("--cap-drop", "ALL", "--entrypoint", "python3", image, "-W", "ignore", "-c", code),
+    )
+    own = {"gateway": "gateway", "web": "web_ui", "inference": "inference_service"}
+    expected = ["tensorflow", "trainer"] if name == "trainer" else [own[name]]
+    assert str(expected) in said, said
+
+
+class Compose:
+    """One start of docker-compose.yml, under a name and on ports of its own."""
+
+    def __init__(self, docker: Engine) -> None:
+        self._docker = docker
+        self.port, self.redirect = free_port(), free_port()
+        self._project = f"sightline-test-{os.getpid()}"
+        self._environment = {
+            "SIGHTLINE_PORT": str(self.port),
+            "SIGHTLINE_REDIRECT": str(self.redirect),
+        }
+        self.url = f"https://localhost:{self.port}"
+
+    def __call__(self, *words: str, check: bool = True) -> str:
+        """`docker compose` with these words."""
+        return self._docker.docker(
+            *("compose", "-p", self._project, *words),
+            check=check,
+            cwd=ROOT,
+            env=self._environment,
+        )
+
+    def container(self, service: str) -> str:
+        """The id of the container of this service."""
+        return self("ps", "-aq", service).split()[0]
+
+    def run(self, service: str, *words: str, check: bool = True) -> str:
+        """Run a command in the container of this service."""
+        return self("exec", "-T", service, *words, check=check)
+
+    def partition(self, service: str, network: str) -> None:
+        """Take the container of this service off a network."""
+        name = f"{self._project}_{network}"
+        self._docker.docker("network", "disconnect", name, self.container(service))
+
+    def heal(self, service: str, network: str) -> None:
+        """Put it back."""
+        name = f"{self._project}_{network}"
+        words = ("network", "connect", "--alias", service, name, self.container(service))
+        self._docker.docker(*words)
+
+    @contextlib.contextmanager
+    def up(self) -> Iterator[None]:
+        """All of it, until the block ends; its volumes go, too."""
+        try:
+            try:
+                self("up", "--wait", "--wait-timeout", "240")
+            except AssertionError as failed:
+                logs = self("logs", "--tail", "30", check=False)
+                raise AssertionError(f"{failed}\n{logs}") from None
+            yield
+        finally:
+            self("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+
+    def client(self) -> httpx.Client:
+        """Somebody who reads images, and trusts the authority of this installation alone."""
+        authority = self.run("proxy", "cat", "/etc/sightline/tls/ca.pem")
+        trust = ssl.create_default_context(cadata=authority)
+        words = ("start", "identity", "gateway", "create-key", "--role", "clinician")
+        # Both outputs come together, in any order.
+        said = self.run("identity", *words, "--days", "1").splitlines()
+        key = next(line for line in said if line.startswith("slk_"))
+        return httpx.Client(
+            base_url=self.url,
+            verify=trust,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=40,
+            trust_env=False,
+        )
+
+
+def compose_reading(_: object = None) -> None:
+    """A film is read through the public door, and again after whatever is taken away."""
+    docker = the_engine()
+    ensure_base_images(docker)
+    compose = Compose(docker)
+    with compose.up(), compose.client() as client:
+        made = [_reading(client)]
+        _redirects(compose)
+        _reaches_nobody(compose)
+        for service in ("web", "identity", "inference", "chainer", "proxy", "redis"):
+            compose.run(service, "sh", "-c", "kill -9 -1", check=False)
+            made.append(_until(lambda: _reading(client), f"a reading after kill -9 of {service}"))
+        made.append(_partition(compose, client))
+        compose("up", "--wait", "--no-recreate", "--scale", "inference=2")
+        made += [_reading(client) for _ in range(4)]
+        kept = {one["id"] for one in client.get("/api/v1/predictions?limit=50").json()["items"]}
+        assert set(made) <= kept, "a reading that was answered is gone"
+        verdict = compose.run("chainer", "start", "chainer", "gateway", "audit", "verify")
+        assert "are as they were written" in verdict, verdict
+
+
+def _film() -> bytes:
+    """A synthetic demo image of the model; it shows nobody."""
+    found = sorted((ROOT / "models" / DISEASE).glob("*/demo/*"))
+    return found[0].read_bytes()
+
+
+def _reading(client: httpx.Client) -> str:
+    """Read the film; the id of the reading, whose page is there, too."""
+    answer = client.post(ADDRESS, files={"image": ("film", _film())})
+    assert answer.status_code == 201, f"{answer.status_code}: {answer.text[:300]}"
+    read = answer.json()
+    assert read["outcome"] == "judged"
+    return str(read["id"])
+
+
+def _until(attempt: Callable[[], Any], what: str) -> Any:
+    """What the attempt gives once it succeeds.
+
+    Raises:
+        AssertionError: it did not within two minutes.
+    """
+    deadline = time.monotonic() + _WAIT
+    while True:
+        try:
+            return attempt()
+        except (AssertionError, httpx.HTTPError) as problem:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {what}: {problem}") from problem
+            time.sleep(0.5)
+
+
+def _redirects(compose: Compose) -> None:
+    address = f"http://localhost:{compose.redirect}/worklist"
+    answer = httpx.get(address, follow_redirects=False, trust_env=False)
+    assert answer.status_code == 308
+    assert answer.headers["location"] == f"{compose.url}/worklist"
+    private = httpx.get(f"{compose.url}/metrics", verify=False, trust_env=False)
+    assert private.status_code == 404
+
+
+def _reaches_nobody(compose: Compose) -> None:
+    """A server outside can be reached from the proxy, and from nothing behind it."""
+    with _outside() as (address, port):
+        # The control: it can be reached from where it may be.
+        words = ("curl", "-s", "-m", "5", f"http://{address}:{port}/")
+        reached = compose.run("proxy", *words, check=False)
+        assert _GREETING in reached, f"the proxy does not reach {address}: {reached}"
+        tries = f"exec 3<>/dev/tcp/{address}/{port} && cat <&3"
+        for service in ("web", "identity", "inference", "chainer", "redis"):
+            said = compose.run(service, "timeout", "3", "bash", "-c", tries, check=False)
+            assert _GREETING not in said, f"{service} reached {address}"
+            named = compose.run(service, "getent", "hosts", "example.com", check=False)
+            assert not named.strip(), f"{service} learned an address outside"
+    for service in ("web", "proxy"):
+        apart = compose.run(service, "getent", "hosts", "redis", check=False)
+        assert not apart.strip(), f"{service} knows where Redis is"
+
+
+@contextlib.contextmanager
+def _outside() -> Iterator[tuple[str, int]]:
+    """A server on a network beyond this machine: address and port.
+
+    Raises:
+        NotPossible: only root may make such a network.
+    """
+    if os.getuid() != 0 or shutil.which("ip") is None:
+        raise NotPossible("a network outside needs root and iproute2")
+    name, port = f"sl{os.getpid()}", 8000
+    here, there = "198.51.100.1", "198.51.100.2"
+    made = (
+        f"netns add {name}",
+        f"link add {name} type veth peer name eth0 netns {name}",
+        f"addr add {here}/30 dev {name}",
+        f"link set {name} up",
+        f"-n {name} addr add {there}/30 dev eth0",
+        f"-n {name} link set eth0 up",
+        f"-n {name} route add default via {here}",
+    )
+    code = (
+        "import socket\n"
+        f"listener = socket.create_server(({there!r}, {port}))\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    met, _ = listener.accept()\n"
+        f"    met.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n{_GREETING}')\n"
+        "    met.close()\n"
+    )
+    server = None
+    try:
+        for words in made:
+            subprocess.run(["ip", *words.split()], check=True)
+        server = subprocess.Popen(
+            ["ip", "netns", "exec", name, sys.executable, "-c", code], stdout=subprocess.PIPE
+        )
+        assert server.stdout is not None
+        server.stdout.readline()
+        yield there, port
+    finally:
+        if server is not None:
+            server.kill()
+            server.wait(10)
+        subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+def _partition(compose: Compose, client: httpx.Client) -> str:
+    """Without Redis everybody is told so at once and nothing is lost; with it all goes on."""
+    compose.partition("redis", "data")
+    began = time.monotonic()
+    answer = client.post(ADDRESS, files={"image": ("film", _film())})
+    assert answer.status_code == 503, answer.status_code
+    assert "retry-after" in answer.headers
+    assert time.monotonic() - began < 15
+    compose.heal("redis", "data")
+    return str(_until(lambda: _reading(client), "a reading after the partition"))
+
+
+def main() -> None:
+    """Both parts by hand: `python -m tests.infra.parts.images`."""
+    try:
+        images()
+        compose_reading()
+    finally:
+        done()
+
+
+if __name__ == "__main__":
+    main()
