@@ -48,8 +48,10 @@ class Cable:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
             task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self._loop.run_until_complete(asyncio.sleep(0))
 
     def _do(self, work: "asyncio.coroutines.Coroutine[None, None, None]") -> None:
@@ -71,16 +73,22 @@ class Cable:
         await asyncio.sleep(0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = {writer}
+        self._ends |= ends
         try:
             there, back = await asyncio.open_unix_connection(self._inner)
-        except OSError:
-            writer.close()
-            return
-        self._ends |= {writer, back}
-        try:
+            ends.add(back)
+            # Cut meanwhile: nobody would close this end any more.
+            if writer.transport.is_closing():
+                return
+            self._ends.add(back)
             await asyncio.gather(self._pass(reader, back), self._pass(there, writer, answers=True))
+        except OSError:
+            pass
         finally:
-            self._ends -= {writer, back}
+            self._ends -= ends
+            for end in ends:
+                end.transport.abort()
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False

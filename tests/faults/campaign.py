@@ -209,6 +209,7 @@ def run(
     with house.client(30) as client:
         aside = senders.collect(client, last + PATIENCE)
         settled = time.monotonic() - last
+        say(f"all was read {settled:.0f} s later, {aside} set aside; now they are counted")
         verdict = ledger.verdict(client)
     answers = sorted(one.acknowledged for one in ledger.images if one.acknowledged)
     for name, at in began_at:

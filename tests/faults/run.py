@@ -29,7 +29,7 @@ STOP_SECONDS = 30.0
 CUT_SECONDS = 5.0
 EVERY_SECONDS = 3.0
 #: From one of 1,000 images to the next: so they last for the first rounds.
-PACE_SECONDS = 0.4
+PACE_SECONDS = 0.45
 BATCHES = 4
 
 
@@ -90,7 +90,6 @@ def main() -> int:
             seed=given.seed,
             say=say,
         )
-        say(f"all was read {outcome.settled:.0f} s after the last fault; {outcome.aside} set aside")
         say("killed as a whole, and started from its append-only file")
         house.die()
         house.start()
