@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,31 @@ class Demo:
                 for place, demo in enumerate(disease["model"]["demo_images"]):
                     self._read(client, disease["id"], demo["name"], patient=str(place % 2))
             self._review(client)
+            self.batch = self._batch(client)
+
+    def _batch(self, client: httpx.Client) -> str:
+        """A batch of synthetic images and one file that is none; its id once it is read."""
+        address = f"/api/v1/diseases/{DISEASE}"
+        demos = client.get(address).json()["model"]["demo_images"]
+        images = [client.get(f"{address}/demo-images/{one['name']}").content for one in demos]
+        made = client.post("/api/v1/batches", json={"disease": DISEASE, "name": "Night shift"})
+        made.raise_for_status()
+        batch = f"/api/v1/batches/{made.json()['id']}"
+        for number in range(24):
+            name, image = f"synthetic/film {number:02}.png", images[number % len(images)]
+            if number == 7:
+                name, image = "synthetic/letter.txt", b"no image"
+            sent = client.put(
+                f"{batch}/files/{number}", data={"name": name}, files={"file": ("image", image)}
+            )
+            sent.raise_for_status()
+        client.post(f"{batch}/close").raise_for_status()
+        for _look in range(300):
+            found = client.get(batch).json()
+            if found["state"] == "done":
+                break
+            time.sleep(0.2)
+        return str(found["id"])
 
     def _read(self, client: httpx.Client, disease: str, name: str, patient: str) -> None:
         image = client.get(f"/api/v1/diseases/{disease}/demo-images/{name}").content
@@ -119,6 +145,9 @@ def screens(demo: Demo) -> Iterator[Screen]:
     yield Screen("worklist", "/worklist?sort=urgent", dark=True)
     yield Screen("worklist-tablet", "/worklist", TABLET)
     yield Screen("worklist-phone", "/worklist", PHONE, dark=True)
+    yield Screen("batches", "/batches", TABLET)
+    yield Screen("batch", f"/batches/{demo.batch}", dark=True)
+    yield Screen("batch-phone", f"/batches/{demo.batch}", PHONE)
     yield Screen("keys", "/worklist", TABLET, before=keys)
     yield Screen("reading", film, dark=True)
     yield Screen("reading-light", film)

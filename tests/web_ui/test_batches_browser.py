@@ -195,10 +195,10 @@ def test_a_batch_without_scripts(chromium: Browser, ward: Site, folder: Path) ->
         page.get_by_role("button", name="Read the failed ones again").click()
         expect(page.get_by_text("What failed is being read again.")).to_be_visible()
         page.get_by_role("link", name="Cancel the batch").click()
-        page.get_by_role("button", name="Cancel it").click()
+        page.get_by_role("button", name="Cancel the batch").click()
         expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
         page.get_by_role("link", name="Delete the batch").click()
-        page.get_by_role("button", name="Delete it").click()
+        page.get_by_role("button", name="Delete the batch").click()
         expect(page.get_by_text("its files and its readings were deleted")).to_be_visible()
     assert not ward.stand_in.batches.known
     assert not ward.stand_in.readings
