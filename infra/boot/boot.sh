@@ -28,7 +28,7 @@ inference)
   ;;
 monitoring)
   packages+=(prometheus prometheus-alertmanager)
-  units=()
+  units=(prometheus.service prometheus-alertmanager.service)
   ;;
 trainer)
   locks+=(trainer)

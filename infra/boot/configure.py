@@ -34,6 +34,15 @@ from gateway.rendering import render
 
 SETTINGS = CONFIGURATION / "settings.json"
 SHARED = DATA / "shared"
+PROMETHEUS = Path("/etc/prometheus")
+BUNDLE = Path("/opt/sightline/bundle")
+#: Job, role in its figures, kind of instance and port of everything that answers `/metrics`.
+WATCHED = (
+    ("sightline", "web", "web", 8001),
+    ("sightline", "identity", "web", 8003),
+    ("sightline", "inference", "inference", 8002),
+    *(("node", kind, kind, 9100) for kind in ("edge", "web", "inference", "trainer")),
+)
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
 #: One for all who fill the same empty place at the same time: the second is told that it is filled.
 FIRST = "00000000-0000-4000-8000-000000000001"
@@ -52,8 +61,47 @@ connect = {host}:2049
 sslVersionMin = TLSv1.2
 CAfile = {trusted}
 checkHost = {host}
+delay = yes
 verifyChain = yes
 """
+
+
+def prometheus(told: dict[str, Any]) -> dict[str, Any]:
+    """Prometheus' configuration, which is YAML and so may be JSON: instances are found by tags."""
+
+    def found(kind: str, port: int) -> dict[str, Any]:
+        wanted = {
+            "tag:Environment": told["name"],
+            "tag:Role": kind,
+            "instance-state-name": "running",
+        }
+        return {
+            "region": told["region"],
+            "port": port,
+            "filters": [{"name": name, "values": [value]} for name, value in wanted.items()],
+        }
+
+    return {
+        "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
+        "rule_files": [str(BUNDLE / "monitoring" / "prometheus" / "rules" / "*.yml")],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["127.0.0.1:9093"]}]}]},
+        "scrape_configs": [
+            {
+                # Prometheus wants names that differ; rules know the job by its label.
+                "job_name": f"{job}-{role}",
+                "ec2_sd_configs": [found(kind, port)],
+                "relabel_configs": [
+                    {"target_label": "job", "replacement": job},
+                    {"target_label": "role", "replacement": role},
+                    {
+                        "source_labels": ["__meta_ec2_instance_id"],
+                        "target_label": "instance",
+                    },
+                ],
+            }
+            for job, role, kind, port in WATCHED
+        ],
+    }
 
 
 class Secrets:
@@ -194,8 +242,13 @@ class Instance:
         limit.write_text(f"[Service]\nTimeoutStartSec={job['hours']}h\n", encoding="ascii")
 
     def monitoring(self) -> None:
-        """What watches; its configuration comes with the bundle."""
+        """What watches; rules and dashboards come with the bundle, and whom to ask from tags."""
         self.secrets.fill("grafana/admin", lambda: random.token_urlsafe(24))
+        text = json.dumps(prometheus(self.told), indent=2)
+        replace_file(PROMETHEUS / "prometheus.yml", text.encode("utf-8"))
+        shipped = BUNDLE / "monitoring" / "alertmanager" / "alertmanager.yml"
+        if shipped.exists():
+            replace_file(PROMETHEUS / "alertmanager.yml", shipped.read_bytes())
 
     # ---- how -----------------------------------------------------------------------------------
 

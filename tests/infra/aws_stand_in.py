@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.autoscaling.models import FakeScalingPolicy
+from moto.autoscaling.responses import AutoScalingResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.core.responses import ActionResult
 from moto.ec2.models import launch_templates
@@ -275,6 +276,18 @@ def _elasticache_tags(original: Answer, self: Any, arn: str) -> Any:
         return self.tagging_service.list_tags_for_resource(arn)
     return original(self, arn)
 
+
+# ---- auto scaling: instances that are replaced in turns ------------------------------------------
+
+_refreshes: list[str] = []
+
+
+def _start_instance_refresh(self: Any) -> ActionResult:
+    _refreshes.append(self._get_param("AutoScalingGroupName"))
+    return ActionResult({"InstanceRefreshId": f"00000000-0000-4000-8000-{len(_refreshes):012d}"})
+
+
+AutoScalingResponse.start_instance_refresh = _start_instance_refresh  # type: ignore[attr-defined]
 
 # ---- what would show as a change at the second plan ----------------------------------------------
 

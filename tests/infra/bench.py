@@ -9,26 +9,35 @@ import sys
 import tarfile
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import boto3
 
+from tests.infra import bundle
+from tests.infra.parts import NotPossible
 from tests.infra.terraform import ENVIRONMENTS, OVERRIDE, ROOT, Tool, Workplace, find, resources_of
 
 REGION = "eu-west-1"
 DOMAIN = "sightline.example.org"
 ZONE = "example.org"
 DEV = ENVIRONMENTS / "dev"
+T = TypeVar("T")
+
 #: What the stand-in takes for credentials.
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_CONFIG_FILE": os.devnull}
 _START_SECONDS = 60
 
 
 class Bench:
-    """Made once a run; each part takes from it what it needs, made at the first use."""
+    """Made once a run; each part takes from it what it needs, made at the first use.
 
-    def __init__(self) -> None:
+    Args:
+        boots: whether instances shall boot, so that they need a bundle to install from.
+    """
+
+    def __init__(self, *, boots: bool = False) -> None:
         self._clean = contextlib.ExitStack()
         scratch = tempfile.TemporaryDirectory(prefix="sightline-")
         self.folder = Path(self._clean.enter_context(scratch))
@@ -36,12 +45,21 @@ class Bench:
         self._workplace: Workplace | None = None
         self.applied = False
         self.outputs: dict[str, Any] = {}
+        self._boots = boots
+        #: Why there is no such bundle, where one was wanted.
+        self.no_bundle: NotPossible | None = None
+        #: The machines that booted; see tests/infra/parts/boot.py.
+        self.boxes: Any = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._clean.close()
+
+    def enter(self, what: AbstractContextManager[T]) -> T:
+        """Open something that ends with this bench."""
+        return self._clean.enter_context(what)
 
     # ---- the stand-in ------------------------------------------------------------------------
 
@@ -86,6 +104,11 @@ class Bench:
         if given:
             return Path(given).resolve()
         made = self.folder / "sightline-0.0.0.tar.gz"
+        if not made.exists() and self._boots:
+            try:
+                return bundle.make(self.folder)
+            except NotPossible as why:
+                self.no_bundle = why
         if not made.exists():
             with tarfile.open(made, "w:gz") as archive:
                 archive.add(ROOT / "infra" / "boot", "sightline-0.0.0/boot")

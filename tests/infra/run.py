@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from tests.infra.bench import Bench
-from tests.infra.parts import NotPossible, images, stack, static
+from tests.infra.parts import NotPossible, boot, images, reachability, stack, static
 
 #: In the order to run; those before `destroy` may ask for the applied stack.
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -23,6 +23,9 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "checkov": static.checkov,
     "terraform-apply": stack.apply,
     "second-plan": stack.second_plan,
+    "reachability": reachability.reachability,
+    "boot-edge": boot.edge,
+    "boot-app": boot.app,
     "destroy": stack.destroy,
     "images": images.images,
     "compose-reading": images.compose_reading,
@@ -38,10 +41,10 @@ def main(names: list[str]) -> int:
         )
         return 2
     verdicts: dict[str, str] = {}
-    with Bench() as bench:
-        for name, part in PARTS.items():
-            if not names or name in names:
-                verdicts[name] = _tried(name, part, bench)
+    wanted = [name for name in PARTS if not names or name in names]
+    with Bench(boots=any(name.startswith("boot-") for name in wanted)) as bench:
+        for name in wanted:
+            verdicts[name] = _tried(name, PARTS[name], bench)
     images.done()
     width = max(map(len, verdicts))
     sys.stdout.write("\n" + "".join(f"{name:{width}}  {said}\n" for name, said in verdicts.items()))

@@ -1,0 +1,176 @@
+"""What an instance writes for its services, and how several of a kind agree on a secret."""
+
+import importlib.util
+import json
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from gateway.redis_users import USERS, acl_file, rights_of
+from gateway.settings import IdentitySettings
+from tests.infra.terraform import INFRA
+
+REGION = "eu-west-1"
+TOLD: dict[str, Any] = {
+    "name": "test",
+    "region": REGION,
+    "domain": "sightline.example.org",
+    "services": "services.test.internal",
+    "redis": {"kind": "elasticache", "host": "redis.example", "port": 6379, "prefix": "test-"},
+    "secrets": "test/",
+    "files": "files.example",
+    "buckets": {"models": "test-models", "datasets": "test-datasets", "archive": "test-archive"},
+    "options": {
+        "SIGHTLINE_GATEWAY_IDENTITY_LOG_LEVEL": "DEBUG",
+        "SIGHTLINE_WEB_READ_FIRST": "always",
+        "SIGHTLINE_INFERENCE_KEEP_DICOM": "true",
+    },
+    "topic": "arn:aws:sns:eu-west-1:123456789012:alerts",
+}
+SECRETS = [
+    *(f"redis/{user.name}" for user in USERS),
+    *("identity/key", "identity/public-key", "patient-reference/key", "grafana/admin"),
+]
+
+
+@pytest.fixture(scope="module")
+def configure() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("configure", INFRA / "boot" / "configure.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name=REGION)
+        for name in SECRETS:
+            client.create_secret(Name=f"test/{name}")
+        yield client
+
+
+@pytest.fixture
+def written(
+    configure: ModuleType, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The folder that stands for the root of the file system; users and Redis are left out."""
+    etc, data = tmp_path / "etc", tmp_path / "data"
+    for folder in (etc, data / "gateway" / "identity", data / "inference"):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(configure, "CONFIGURATION", etc)
+    monkeypatch.setattr(configure, "DATA", data)
+    monkeypatch.setattr(configure.shutil, "chown", lambda *_: None)
+    opened = tmp_path / "opened.json"
+    monkeypatch.setattr(
+        configure.Instance,
+        "open_redis",
+        lambda _self, passwords: opened.write_text(json.dumps(passwords)),
+    )
+    return tmp_path
+
+
+def test_whoever_is_first_decides(configure: ModuleType, store: Any) -> None:
+    secrets = configure.Secrets(REGION, "test/")
+    assert secrets.fill("redis/identity", lambda: "first") == "first"
+    assert secrets.fill("redis/identity", lambda: "second") == "first"
+    assert secrets.get("redis/identity") == "first"
+
+
+def test_two_at_once_end_with_one_secret(configure: ModuleType, store: Any) -> None:
+    """The other fills the place between our look and our writing."""
+    secrets = configure.Secrets(REGION, "test/")
+
+    def meanwhile() -> str:
+        configure.Secrets(REGION, "test/").fill("redis/identity", lambda: "theirs")
+        return "ours"
+
+    assert secrets.fill("redis/identity", meanwhile) == secrets.get("redis/identity")
+
+
+def test_web_makes_what_the_others_wait_for(configure: ModuleType, written: Path) -> None:
+    configure.Instance(TOLD | {"role": "web"}).web()
+    configure.Instance(TOLD | {"role": "inference"}).inference()
+    etc = written / "etc"
+    assert (etc / "identity.pub").read_text().startswith("-----BEGIN PUBLIC KEY")
+    assert set(json.loads((written / "opened.json").read_text())) == {one.name for one in USERS}
+    for name in ("identity", "chainer", "web", "inference"):
+        assert stat.S_IMODE((etc / f"{name}.env").stat().st_mode) == 0o600
+    identity = _environment(etc / "identity.env")
+    password = json.loads((written / "opened.json").read_text())["identity"]
+    assert identity["SIGHTLINE_GATEWAY_IDENTITY_REDIS_URL"] == (
+        f"rediss://test-identity:{password}@redis.example:6379/0"
+    )
+    assert identity["SIGHTLINE_GATEWAY_IDENTITY_PUBLIC_URL"] == "https://sightline.example.org"
+    assert identity["LISTEN"] == "--host 0.0.0.0 --port 8003"
+    prefix = "SIGHTLINE_GATEWAY_IDENTITY_"
+    fields = {name.removeprefix(prefix).lower() for name in identity if name.startswith(prefix)}
+    assert fields <= set(IdentitySettings.model_fields)
+    inference = _environment(etc / "inference.env")
+    assert inference["SIGHTLINE_INFERENCE_REGISTRY"] == "s3://test-models/registry"
+    assert inference["SIGHTLINE_INFERENCE_IMAGE_DIR"].endswith("/shared/images")
+
+
+def test_options_reach_the_service_that_they_are_of(configure: ModuleType, written: Path) -> None:
+    configure.Instance(TOLD | {"role": "web"}).web()
+    etc = written / "etc"
+    assert _environment(etc / "web.env")["SIGHTLINE_WEB_READ_FIRST"] == "always"
+    level = "SIGHTLINE_GATEWAY_IDENTITY_LOG_LEVEL"
+    assert _environment(etc / "identity.env")[level] == "DEBUG"
+    assert level not in _environment(etc / "chainer.env")
+    assert "SIGHTLINE_INFERENCE_KEEP_DICOM" not in (etc / "web.env").read_text()
+
+
+def test_the_edge_has_the_proxy_of_make_run(configure: ModuleType, written: Path) -> None:
+    configure.Instance(TOLD | {"role": "edge"}).edge()
+    text = (written / "etc" / "nginx.conf").read_text()
+    assert "Rendered by gateway/rendering.py" in text
+    for port in (8001, 8002, 8003):
+        assert f'server "services.test.internal:{port}"' in text
+    assert "server_name sightline.example.org" in text
+    assert not list((written / "etc").glob("*.env")), "the edge knows no secret"
+
+
+def test_prometheus_takes_what_finds_the_instances(configure: ModuleType, tmp_path: Path) -> None:
+    told = configure.prometheus(TOLD)
+    ports = {
+        (one["relabel_configs"][1]["replacement"], one["ec2_sd_configs"][0]["port"])
+        for one in told["scrape_configs"]
+    }
+    assert {("web", 8001), ("identity", 8003), ("inference", 8002), ("edge", 9100)} <= ports
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    written = tmp_path / "prometheus.yml"
+    written.write_text(json.dumps(told))
+    done = subprocess.run(
+        [promtool, "check", "config", "--syntax-only", str(written)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rights_are_those_of_a_single_host() -> None:
+    passwords = {user.name: "0" * 64 for user in USERS}
+    for user in USERS:
+        assert rights_of(user).startswith("-@all ")
+        assert rights_of(user) in acl_file(passwords)
+
+
+def _environment(path: Path) -> dict[str, str]:
+    lines = [line.partition("=") for line in path.read_text().splitlines()]
+    return {name: value.strip("'") for name, _, value in lines}
