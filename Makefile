@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup run backup restore test test-infra security fuzz check faults fix bench bench-store ray \
 	no-egress audit-packages sbom licences \
-	translations screenshots train-all assets lock clean
+	translations screenshots release train-all assets lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -105,6 +105,9 @@ screenshots: setup ## Make the pictures of docs/screenshots anew, of synthetic d
 
 test-infra: $(DONE)/everything $(DONE)/infra ## Apply the infrastructure to a stand-in for AWS, boot its instances, and say how each part went
 	@$(BIN)/python -m tests.infra.run $(PARTS)
+
+release: setup ## Make what an installation is set up from: wheels, images, bill of materials, one bundle (TRAINER=1: the trainer's wheels)
+	@$(BIN)/python -m infra.release $(if $(TRAINER),--trainer) $(if $(NO_IMAGES),--no-images)
 
 audit-packages: setup ## Ask a vulnerability service about every package of the locks, where one can be reached
 	@$(BIN)/python -m tests.supply_chain.audit

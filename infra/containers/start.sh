@@ -27,7 +27,7 @@ identity) app=gateway.identity.app:create_app ;;
 inference) app=inference_service.app:create_app ;;
 web) app=web_ui.app:create_app ;;
 chainer) exec gateway audit chain ;;
-worker) exec python3 -m inference_service.worker ;;
+worker) app=inference_service.worker:create_app ;;
 *)
     echo "start: there is no service $service" >&2
     exit 2

@@ -13,7 +13,16 @@ import traceback
 from collections.abc import Callable
 
 from tests.infra.bench import Bench
-from tests.infra.parts import NotPossible, boot, images, reachability, stack, static
+from tests.infra.parts import (
+    NotPossible,
+    boot,
+    host,
+    images,
+    locks,
+    reachability,
+    stack,
+    static,
+)
 
 #: In the order to run; those before `destroy` may ask for the applied stack.
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -29,6 +38,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "destroy": stack.destroy,
     "images": images.images,
     "compose-reading": images.compose_reading,
+    "single-host": host.single_host,
+    "aarch64": locks.aarch64,
 }
 
 

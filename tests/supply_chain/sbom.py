@@ -68,7 +68,7 @@ def _pages() -> list[Bom]:
                 "name": package.name,
                 "version": version,
                 "purl": f"pkg:npm/{package.name.replace('@', '%40')}@{version}",
-                "licenses": [{"license": {"id": package.licence}}],
+                "licenses": [_licence(package.licence or "NOASSERTION")],
                 "hashes": [
                     {
                         "alg": algorithm.upper().replace("SHA", "SHA-"),
@@ -79,6 +79,12 @@ def _pages() -> list[Bom]:
             }
         )
     return made
+
+
+def _licence(stated: str) -> Bom:
+    """A licence, or several as an expression, the way the schema tells them apart."""
+    one = stated.strip("()")
+    return {"expression": one} if " " in one else {"license": {"id": one}}
 
 
 def _name(written: str) -> str:

@@ -165,7 +165,7 @@ def compose_reading(_: object = None) -> None:
         made = [_reading(client)]
         _redirects(compose)
         _reaches_nobody(compose)
-        for service in ("web", "identity", "inference", "chainer", "proxy", "redis"):
+        for service in ("web", "identity", "inference", "worker", "chainer", "proxy", "redis"):
             compose.run(service, "sh", "-c", "kill -9 -1", check=False)
             made.append(_until(lambda: _reading(client), f"a reading after kill -9 of {service}"))
         made.append(_partition(compose, client))
@@ -225,7 +225,7 @@ def _reaches_nobody(compose: Compose) -> None:
         reached = compose.run("proxy", *words, check=False)
         assert _GREETING in reached, f"the proxy does not reach {address}: {reached}"
         tries = f"exec 3<>/dev/tcp/{address}/{port} && cat <&3"
-        for service in ("web", "identity", "inference", "chainer", "redis"):
+        for service in ("web", "identity", "inference", "worker", "chainer", "redis"):
             said = compose.run(service, "timeout", "3", "bash", "-c", tries, check=False)
             assert _GREETING not in said, f"{service} reached {address}"
             named = compose.run(service, "getent", "hosts", "example.com", check=False)

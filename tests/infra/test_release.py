@@ -1,0 +1,112 @@
+"""The bundle: whole, the same when made again, and for the machines that it is for."""
+
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from infra.release import bundle, debs, wheels
+from tests.infra.engine import ROOT
+
+LOCK = """\
+one==1.0 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+    # via two
+two==2.0 ; sys_platform == 'win32' \\
+    --hash=sha256:cc
+three==3.0 ; platform_machine == 'aarch64' \\
+    --hash=sha256:dd
+four==4.0 ; python_full_version < '3.11.3' \\
+    --hash=sha256:ee
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "sightline-1.2.3"
+    (made / "wheels").mkdir(parents=True)
+    (made / "wheels" / "a.whl").write_bytes(b"wheel")
+    (made / "install.sh").write_text("#!/bin/sh\n")
+    (made / "install.sh").chmod(0o755)
+    bundle.seal(made)
+    return made
+
+
+def test_the_same_content_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    bundle.pack(folder, tmp_path / "a.tar.gz", 1_700_000_000)
+    for path in folder.rglob("*"):
+        os.utime(path, (1, 1))
+    (folder / "wheels" / "a.whl").chmod(0o600)
+    bundle.pack(folder, tmp_path / "b.tar.gz", 1_700_000_000)
+    assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
+
+
+def test_what_is_packed_is_whole_and_can_be_run(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "b.tar.gz"
+    bundle.pack(folder, file, 0)
+    out = tmp_path / "out"
+    with tarfile.open(file) as tar:
+        tar.extractall(out, filter="data")
+    check = ["sha256sum", "--quiet", "--check", "SHA256SUMS"]
+    assert subprocess.run(check, cwd=out / folder.name).returncode == 0
+    assert os.access(out / folder.name / "install.sh", os.X_OK)
+    (out / folder.name / "wheels" / "a.whl").write_bytes(b"other")
+    assert subprocess.run(check, cwd=out / folder.name, capture_output=True).returncode != 0
+    check = ["sha256sum", "--quiet", "--check", f"{file.name}.sha256"]
+    assert subprocess.run(check, cwd=tmp_path).returncode == 0
+
+
+def test_everything_that_the_bundle_takes_is_there(tmp_path: Path) -> None:
+    missing = [one for one in bundle.CONTENT if not (ROOT / one).exists()]
+    assert [one for one in missing if one != "web_ui/static"] == []
+
+
+def test_a_lock_is_read_for_the_machine_that_it_is_for() -> None:
+    assert wheels.requirements(LOCK) == [
+        "one==1.0 --hash=sha256:aa --hash=sha256:bb",
+        "four==4.0 --hash=sha256:ee",
+    ]
+    names = [one.partition("==")[0] for one in wheels.requirements(LOCK, "aarch64")]
+    assert names == ["one", "three", "four"]
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("name", ["gateway", "inference", "web", "s3", "trainer"])
+def test_every_lock_can_be_read(name: str, machine: str) -> None:
+    lock = (ROOT / "requirements" / f"{name}.lock").read_text()
+    found = wheels.requirements(lock, machine)
+    assert found
+    assert all("==" in one and "--hash=sha256:" in one for one in found)
+
+
+def test_the_index_names_each_package(tmp_path: Path) -> None:
+    if not Path("/usr/bin/dpkg-deb").exists():
+        pytest.skip("dpkg-deb is not here")
+    control = tmp_path / "x" / "DEBIAN"
+    control.mkdir(parents=True)
+    text = "Package: tiny\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: tiny\n"
+    (control / "control").write_text(text)
+    folder = tmp_path / "debs"
+    folder.mkdir()
+    command = ["dpkg-deb", "--root-owner-group", "--build", control.parent, folder / "tiny.deb"]
+    subprocess.run(command, check=True, capture_output=True)
+    debs.write_index(folder)
+    index = (folder / "Packages").read_text()
+    assert index.startswith("Package: tiny\n")
+    assert "Filename: ./tiny.deb\n" in index
+    assert bundle.digest(folder / "tiny.deb") in index
+
+
+def test_the_scripts_install_nothing_that_the_bundle_lacks() -> None:
+    text = (ROOT / "infra/host/install.sh").read_text()
+    start = text.index("apt install")
+    words = text[start : text.index(">/dev/null", start)].replace("\\\n", " ").split()
+    assert {word for word in words[2:] if not word.startswith("--")} <= set(debs.PACKAGES)
+
+
+def test_the_installer_is_plain_shell() -> None:
+    done = subprocess.run(["sh", "-n", ROOT / "infra/host/install.sh"], capture_output=True)
+    assert done.returncode == 0, done.stderr
