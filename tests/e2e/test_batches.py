@@ -74,7 +74,8 @@ def test_a_folder_of_two_hundred_while_a_worker_is_killed(
         time.sleep(0.1)
     stack.kill_one(WORKER)
     assert counts_of(stack, batch)["done"] < IMAGES
-    stack.start_one(WORKER)
+    # It takes over what the killed one held, and does not wait long for a sign of life.
+    stack.start_one(WORKER, SIGHTLINE_INFERENCE_BATCH_LEASE_SECONDS="3")
 
     live = page.locator("#batch-live")
     expect(live.get_by_role("heading", name="Finished")).to_be_visible(timeout=_LONGEST_MS)

@@ -323,9 +323,9 @@ export class HandOver {
 
   private show(running: boolean): void {
     const bar = this.part<HTMLProgressElement>("bar");
-    const whole = this.all.reduce((sum, one) => sum + one.size, 0);
-    bar.max = Math.max(whole, 1);
-    bar.value = this.all.reduce((sum, one) => sum + one.sent, 0);
+    const going = this.all.filter((one) => one.state !== "failed");
+    bar.max = Math.max(going.reduce((sum, one) => sum + one.size, 0), 1);
+    bar.value = going.reduce((sum, one) => sum + one.sent, 0);
     this.part("counts").textContent = this.counts();
     this.part("stop").hidden = !running;
     this.part("go").hidden = running || !this.all.some((one) => one.state === "waiting");
