@@ -2,17 +2,23 @@
 
 All read the same files on the same cores in the same run, one after the other. The plain loop
 decodes, preprocesses and infers, a thread a core, and does nothing else: no gate, no reading, no
-store. The earlier system's loop is load_img, model.predict and hset, image by image.
+store. The workers are those that `make run` starts, with the whole stack beside them; the files
+wait in the queue before they begin. The earlier system's loop is load_img, model.predict and hset,
+image by image.
 """
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 from pydantic import SecretStr
 from redis import Redis
@@ -20,9 +26,14 @@ from rich.console import Console
 from rich.table import Table
 
 from diagnosis.artifacts import VerifiedArtifact, open_artifact
+from diagnosis.contracts import Batch
+from diagnosis.identity import Role
 from diagnosis.images import read_image
+from diagnosis.keys import read_private_key
+from gateway.stack import redis_url
+from tests.fixtures.identity import Acting
 from tests.fixtures.redis import RedisServer
-from tests.fixtures.stack import DISEASE, models_with_a_live_one
+from tests.fixtures.stack import DISEASE, Stack, models_with_a_live_one
 from tests.load.films import SIZES, film
 from trainer.engine import compile_streams, load_keras
 from trainer.infer.predictor import Answer, Predictor
@@ -34,13 +45,35 @@ IMAGES = 400
 FEWER = 40
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast a loop went."""
+
+    rate: float
+    """Images a second."""
+    processor_ms: float | None = None
+    """Processor time an image, where all of it is this process's."""
+
+
+class Clock:
+    """Times some images, from when it is made."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.perf_counter(), time.process_time()
+
+    def pace(self, images: int) -> Pace:
+        """Of so many images until now."""
+        processor = time.process_time() - self._processor
+        return Pace(images / (time.perf_counter() - self._wall), 1000 * processor / images)
+
+
 def cores() -> int:
     """That this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
-def plain_loop(artifact: VerifiedArtifact, paths: Sequence[Path]) -> float:
-    """Images a second of decode, preprocess and infer, a thread a core."""
+def plain_loop(artifact: VerifiedArtifact, paths: Sequence[Path]) -> Pace:
+    """Decode, preprocess and infer, a thread a core."""
     assert artifact.ir_xml is not None
     assert artifact.ir_bin is not None
     network = compile_streams(artifact.ir_xml, artifact.ir_bin, artifact.card, cores())
@@ -52,13 +85,13 @@ def plain_loop(artifact: VerifiedArtifact, paths: Sequence[Path]) -> float:
 
     with ThreadPoolExecutor(cores()) as pool:
         list(pool.map(one, paths[: 4 * cores()]))
-        began = time.perf_counter()
+        clock = Clock()
         list(pool.map(one, paths))
-        return len(paths) / (time.perf_counter() - began)
+        return clock.pace(len(paths))
 
 
-def earlier_loop(artifact: VerifiedArtifact, paths: Sequence[Path], url: str) -> float:
-    """Images a second of load_img, model.predict and hset, one after the other."""
+def earlier_loop(artifact: VerifiedArtifact, paths: Sequence[Path], url: str) -> Pace:
+    """load_img, model.predict and hset, one after the other."""
     import keras
 
     model = load_keras(artifact.keras)
@@ -74,10 +107,58 @@ def earlier_loop(artifact: VerifiedArtifact, paths: Sequence[Path], url: str) ->
 
         for path in paths[:3]:
             one(path)
-        began = time.perf_counter()
+        clock = Clock()
         for path in paths:
             one(path)
-        return len(paths) / (time.perf_counter() - began)
+        return clock.pace(len(paths))
+
+
+def workers(stack: Stack, paths: Sequence[Path]) -> Pace:
+    """A batch in the queue, until the last of it is done."""
+    names = [f"worker-{number}" for number in range(1, stack.settings.workers + 1)]
+    for name in names:
+        stack.signal_one(name, signal.SIGSTOP)
+
+    def let_go() -> None:
+        for name in names:
+            stack.signal_one(name, signal.SIGCONT)
+
+    key = read_private_key(stack.places.identity_key)
+    with (
+        ExitStack() as last,
+        httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(stack.places.inference_socket)),
+            base_url="http://inference",
+            auth=Acting(Role.CLINICIAN, via="key", key=key),
+            timeout=120,
+        ) as client,
+    ):
+        # A process that is held up cannot be told to stop.
+        last.callback(let_go)
+
+        def asked(method: str, path: str, **more: object) -> Batch:
+            answer = client.request(method, f"/api/v1/batches{path}", **more)  # type: ignore[arg-type]
+            assert answer.is_success, answer.text
+            return Batch.model_validate_json(answer.content)
+
+        batch = asked("POST", "", json={"disease": DISEASE, "name": "bench"})
+
+        def put(number: int) -> None:
+            file = ("film.jpg", paths[number].read_bytes())
+            url = f"/api/v1/batches/{batch.id}/files/{number}"
+            assert client.put(url, files={"file": file}).is_success
+
+        with ThreadPoolExecutor(2 * cores()) as pool:
+            list(pool.map(put, range(len(paths))))
+        asked("POST", f"/{batch.id}/close")
+        began = time.perf_counter()
+        let_go()
+        while not (found := asked("GET", f"/{batch.id}")).over:
+            time.sleep(0.1)
+        took = time.perf_counter() - began
+    assert found.counts.done == len(paths), found.counts
+    assert not found.bands.not_judged, "refused images"
+    return Pace(len(paths) / took)
 
 
 class Quiet:
@@ -90,16 +171,16 @@ class Quiet:
         """See `Watcher`."""
 
 
-def trainer_infer(films: Path, models: Path, url: str, folder: Path) -> float:
-    """Images a second of `trainer infer`, from its first image to its last word in Redis.
+def trainer_infer(films: Path, models: Path, url: str, folder: Path) -> Pace:
+    """`trainer infer`, from its first image to its last word in Redis.
 
     Opening the engine is left out, as in the other loops.
     """
-    begun: list[float] = []
+    begun: list[Clock] = []
     predict: Callable[[Predictor, Sequence[str]], list[Answer]] = Predictor.predict_batch
 
     def noted(self: Predictor, names: Sequence[str]) -> list[Answer]:
-        begun.append(time.perf_counter())
+        begun.append(Clock())
         return predict(self, names)
 
     settings = Settings(
@@ -116,7 +197,7 @@ def trainer_infer(films: Path, models: Path, url: str, folder: Path) -> float:
     finally:
         Predictor.predict_batch = predict  # type: ignore[method-assign]
     assert all(one.outputs is not None for one in ran.journal.lines.values()), "refused images"
-    return ran.files / (time.perf_counter() - begun[0])
+    return begun[0].pace(ran.files)
 
 
 def main() -> None:
@@ -128,8 +209,10 @@ def main() -> None:
     demos = list(artifact.demo_images.values())
     (folder / "redis").mkdir()
     server = RedisServer(folder / "redis")
-    server.start()
+    stack = Stack(folder / "run", models)
     try:
+        server.start()
+        stack.start()
         for width, height in SIZES:
             films = folder / f"{width}x{height}"
             films.mkdir()
@@ -137,25 +220,48 @@ def main() -> None:
                 data = film(demos[seed % len(demos)], width, height, seed)
                 (films / f"{seed:04}.jpg").write_bytes(data)
             paths = sorted(films.iterdir())
-            bare = plain_loop(artifact, paths)
-            batch = trainer_infer(films, models, server.url_for("trainer"), folder)
-            again = plain_loop(artifact, paths)
+            before = plain_loop(artifact, paths)
+            url = redis_url(stack.places, "trainer")
+            batch = trainer_infer(films, models, url, folder)
+            between = plain_loop(artifact, paths)
+            queued = workers(stack, paths)
+            after = plain_loop(artifact, paths)
             earlier = earlier_loop(artifact, paths[:FEWER], server.admin_url)
-            mean = (bare + again) / 2
             table = Table(title=f"{IMAGES} films of {width} x {height}, {cores()} cores")
-            for column in ("what", "images a second", "of the plain loop", "times the earlier"):
-                table.add_column(column, justify="left" if column == "what" else "right")
-            for name, rate in (
-                ("plain loop, before", bare),
-                ("plain loop, after", again),
-                ("trainer infer", batch),
-                ("earlier system's loop", earlier),
+            for column in (
+                "what",
+                "a second",
+                "of the plain loop",
+                "times earlier",
+                "ms processor",
             ):
-                table.add_row(name, f"{rate:.1f}", f"{rate / mean:.2f}", f"{rate / earlier:.1f}")
+                table.add_column(column, justify="left" if column == "what" else "right")
+            for name, pace, plain in (
+                ("plain loop, first", before, before),
+                ("trainer infer", batch, mean(before, between)),
+                ("plain loop, again", between, between),
+                ("queue and workers", queued, mean(between, after)),
+                ("plain loop, last", after, after),
+                ("earlier system's loop", earlier, after),
+            ):
+                processor = "" if pace.processor_ms is None else f"{pace.processor_ms:.1f}"
+                table.add_row(
+                    name,
+                    f"{pace.rate:.1f}",
+                    f"{pace.rate / plain.rate:.2f}",
+                    f"{pace.rate / earlier.rate:.1f}",
+                    processor,
+                )
             console.print(table)
     finally:
+        stack.stop()
         server.stop()
         shutil.rmtree(folder)
+
+
+def mean(one: Pace, other: Pace) -> Pace:
+    """What was before and what was after."""
+    return Pace((one.rate + other.rate) / 2)
 
 
 if __name__ == "__main__":
