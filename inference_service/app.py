@@ -23,6 +23,7 @@ from inference_service.openapi import describe
 from inference_service.problems import Guard, install_handlers, refusal
 from inference_service.routes import (
     batch_files,
+    batch_summary,
     batches,
     diseases,
     examinations,
@@ -92,6 +93,7 @@ def create_app(
         reviews.router,
         batches.router,
         batch_files.router,
+        batch_summary.router,
         patients.router,
         portable.router,
         health.router,

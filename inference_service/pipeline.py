@@ -315,7 +315,7 @@ class Pipeline:
             gone = 0
             for digest in found.image.kept:
                 if not await self._results.release_image(unit, digest, prediction_id):
-                    was_there = await self._delete_file(unit, digest)
+                    was_there = await self._delete_file(unit, digest, prediction_id)
                     gone += was_there and digest == found.image.digest
             if found.batch is not None and not of_batch:
                 await self._batches.forget(unit, found.batch, prediction_id)
@@ -323,8 +323,8 @@ class Pipeline:
                 return None
             return gone
 
-    async def _delete_file(self, unit: str, digest: str) -> bool:
-        """Delete a file that no reading keeps; whether it was there and is gone.
+    async def _delete_file(self, unit: str, digest: str, of: UUID | None = None) -> bool:
+        """Delete a file that no reading keeps but `of`; whether it was there and is gone.
 
         Another process may keep a reading of it just now. That process puts the file again once
         its reading is kept, and here it is looked after it is gone: one of the two comes last.
@@ -332,7 +332,11 @@ class Pipeline:
         name = kept_as(unit, digest)
         file = await asyncio.to_thread(self._images.get, name)
         was_there = await asyncio.to_thread(self._images.delete, name)
-        if file is not None and await self._results.keeps_image(unit, digest):
+        if file is not None and await (
+            self._results.keeps_image(unit, digest)
+            if of is None
+            else self._results.release_image(unit, digest, of)
+        ):
             await asyncio.to_thread(self._images.put, name, file)
             return False
         return was_there

@@ -63,6 +63,7 @@ class Service:
         self.intake = Intake(
             self.batches,
             FolderImageStore(settings.image_dir / "spool"),
+            settings.image_dir / "archives",
             most_waiting=settings.batch_items_waiting,
         )
         self.references = PatientReferences(settings.patient_reference_key_file)

@@ -1,13 +1,22 @@
 """Files that come for a batch."""
 
+import asyncio
+from tempfile import TemporaryFile
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
 
 from diagnosis.audit import Action
-from diagnosis.contracts import LONGEST_ITEM_NAME, MOST_ITEMS, BatchItem
+from diagnosis.contracts import (
+    LONGEST_ITEM_NAME,
+    MOST_BATCH_BYTES,
+    MOST_ITEMS,
+    BatchArchive,
+    BatchItem,
+)
 from diagnosis.errors import (
+    ArchiveBomb,
     AuditUnavailable,
     BatchClosed,
     BatchTooLarge,
@@ -19,9 +28,11 @@ from diagnosis.errors import (
     QueueFull,
     StoreUnavailable,
     UnknownBatch,
+    UnreadableArchive,
 )
 from inference_service.access import Asking
 from inference_service.audited import Audited
+from inference_service.parts import chunks
 from inference_service.problems import documented
 from inference_service.routes.batches import found
 from inference_service.service import ServiceDependency
@@ -104,3 +115,54 @@ async def put_batch_file(
     if not new:
         response.status_code = 200
     return item
+
+
+_ZIP: dict[str, Any] = {
+    "schema": {
+        "type": "string",
+        "format": "binary",
+        "description": "A ZIP of at most 2,000 files and 2 GB, stored or deflated, without"
+        " passwords. Hidden files, and what systems leave in folders, are left out.",
+    }
+}
+ARCHIVE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {"application/zip": _ZIP, "application/octet-stream": _ZIP},
+}
+
+
+@router.post(
+    "/{batch_id}/archive",
+    operation_id="putBatchArchive",
+    openapi_extra={"requestBody": ARCHIVE_BODY},
+    responses=documented(
+        UnknownBatch,
+        BatchClosed,
+        BatchTooLarge,
+        UnreadableArchive,
+        ArchiveBomb,
+        InvalidRequest,
+        StoreUnavailable,
+        AuditUnavailable,
+        QueueFull,
+        Overloaded,
+    ),
+)
+async def put_batch_archive(
+    batch_id: UUID, request: Request, asking: Asking, audit: Audited, service: ServiceDependency
+) -> BatchArchive:
+    """Add the files of a ZIP to a batch. What is no file, or none that may be read, becomes a
+    failed file with its reason; the others are read. The same archive again doubles nothing."""
+    batch = await found(asking.unit, batch_id, Action.UPLOAD, audit, service)
+    if batch.state != "open":
+        raise BatchClosed
+    await service.intake.check()
+    # Without a name: whatever ends this process, the system takes the file away.
+    with service.intake.place_for_archive() as folder, TemporaryFile(dir=folder) as file:
+        async for chunk in chunks(
+            request, seconds=service.settings.upload_seconds, most_bytes=MOST_BATCH_BYTES
+        ):
+            await asyncio.to_thread(file.write, chunk)
+        accepted, refused = await service.intake.unpack(batch, file)
+    batch = await service.batches.get(batch.unit, batch.id)
+    return BatchArchive(batch=batch, accepted=accepted, refused=refused)

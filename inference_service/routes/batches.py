@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
 
 from diagnosis.audit import Action
 from diagnosis.contracts import (
@@ -20,8 +22,10 @@ from diagnosis.contracts import (
     now,
 )
 from diagnosis.errors import (
+    ArchiveBomb,
     AuditUnavailable,
     BatchClosed,
+    BatchTooLarge,
     InvalidRequest,
     ModelRefused,
     ModelUnavailable,
@@ -31,6 +35,7 @@ from diagnosis.errors import (
     StoreUnavailable,
     UnknownBatch,
     UnknownDisease,
+    UnreadableArchive,
 )
 from diagnosis.queue import MAX_PAGE
 from inference_service.access import Asking
@@ -39,6 +44,8 @@ from inference_service.events import HEARTBEAT_SECONDS, RETRY_MS
 from inference_service.points import choose_point
 from inference_service.problems import documented
 from inference_service.service import Service, ServiceDependency
+from inference_service.uploads import read_short
+from inference_service.whole_batch import BATCH_BODY, take_form
 
 #: How long a deletion goes on; asked again, it goes on from there.
 _DELETE_SECONDS = 25.0
@@ -52,6 +59,7 @@ router = APIRouter(prefix="/api/v1/batches", tags=["batches"])
     "",
     status_code=201,
     operation_id="createBatch",
+    openapi_extra={"requestBody": BATCH_BODY},
     responses={
         201: {
             "headers": {
@@ -70,20 +78,53 @@ router = APIRouter(prefix="/api/v1/batches", tags=["batches"])
             AuditUnavailable,
             ServiceUnavailable,
             QueueFull,
+            BatchTooLarge,
+            UnreadableArchive,
+            ArchiveBomb,
+            Overloaded,
         ),
     },
 )
 async def create_batch(
-    wanted: NewBatch,
+    request: Request,
     response: Response,
     asking: Asking,
     audit: Audited,
     service: ServiceDependency,
 ) -> Batch:
-    """Begin a batch. Its files come one by one, or as an archive; each is read as it comes."""
-    batch = await begin(wanted, asking.unit, asking.sub, audit, service)
+    """Begin a batch. Its files come one by one, or as an archive; each is read as it comes.
+
+    Sent as a form, all of its files come with it, and no more after it: the fields first, then
+    each file, or a ZIP of them, as `files`. What cannot be taken in becomes a failed file with its
+    reason. Where the connection breaks off, what has come is read and the batch stays open.
+    """
+
+    async def start(fields: object) -> Batch:
+        return await begin(_wanted(fields), asking.unit, asking.sub, audit, service)
+
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        batch = await take_form(request, service, start)
+    else:
+        batch = await start(await read_short(request, seconds=service.settings.upload_seconds))
     response.headers["Location"] = f"/api/v1/batches/{batch.id}"
     return batch
+
+
+def _wanted(fields: object) -> NewBatch:
+    """What a batch is to be, of JSON or of the fields of a form.
+
+    Raises:
+        RequestValidationError: which names the fields.
+    """
+    try:
+        if isinstance(fields, bytes):
+            return NewBatch.model_validate_json(fields)
+        return NewBatch.model_validate(fields)
+    except ValidationError as error:
+        told = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in told]
+        ) from None
 
 
 async def begin(

@@ -17,8 +17,9 @@ from diagnosis.artifacts.config import read_config
 from diagnosis.artifacts.ir import inspect_ir
 from diagnosis.artifacts.opener import inspect_keras
 from diagnosis.artifacts.weights import read_weights
-from diagnosis.errors import ArtifactRefused, ImageRefused
-from diagnosis.images import read_image
+from diagnosis.errors import ArtifactRefused, ImageRefused, InputRefused
+from diagnosis.images import MAX_BYTES, read_image
+from inference_service.archives import Archive
 from tests.fixtures.images import SECRET, colour, encode, one_of_each
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -72,6 +73,27 @@ def _beside_the_chunks_of_pixels(webp: bytes) -> bytes:
             said += webp[place:end]
         place = end + end % 2
     return said
+
+
+def zip_of_files(data: bytes) -> None:
+    """Any bytes give files that are what their checksums say, or are refused."""
+    try:
+        for member in Archive(BytesIO(data)).members():
+            assert len(member.data) <= MAX_BYTES
+            assert member.refused is None or member.data == b""
+    except InputRefused:
+        return
+
+
+def a_zip(method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """One of the kind that batches come as."""
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        archive.writestr("ward/", b"")
+        archive.writestr("ward/a.png", encode(colour(40, 32), "PNG"))
+        archive.writestr("ward/b.txt", b"no image " * 40)
+        archive.comment = b"a comment"
+    return made.getvalue()
 
 
 def refusing(reader: Callable[[bytes], object]) -> Callable[[bytes], None]:
@@ -139,6 +161,7 @@ TARGETS: dict[str, Target] = {
     "card": Target(refusing(Card.from_json), lambda: ((smallest() / "card.json").read_bytes(),)),
     "config": Target(refusing(read_config), lambda: (members()["config.json"],)),
     "weights": Target(weights, lambda: (members()["model.weights.h5"],)),
+    "zip": Target(zip_of_files, lambda: (a_zip(), a_zip(zipfile.ZIP_STORED))),
     "archive": Target(refusing(inspect_keras), lambda: (empty_archive(),)),
     "graph": Target(
         refusing(lambda data: inspect_ir(data, b"")),
