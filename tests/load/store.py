@@ -18,6 +18,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 # The proxy's limits are for people; they would only measure themselves here.
 os.environ["SIGHTLINE_GATEWAY_REQUESTS_PER_SECOND"] = "100000"
@@ -31,7 +32,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from diagnosis.contracts import URGENCY, Band, Prediction, ReviewState, new_prediction_id, now
+from diagnosis.contracts import URGENCY, Band, Prediction, Review, new_prediction_id, now
 from diagnosis.errors import StoreUnavailable
 from diagnosis.results import RedisResults, connect
 from gateway.backup import back_up, restore
@@ -41,9 +42,8 @@ from tests.fixtures.stack import READER, Stack, models_with_a_live_one
 
 READINGS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 ASKED = 60
-AT_ONCE = 12
+GROUP, AT_ONCE = 25, 4
 BANDS: tuple[Band, ...] = ("likely_positive", "uncertain", "likely_negative")
-STATES: tuple[ReviewState, ...] = ("agreed", "disagreed", "corrected")
 
 
 def templates(client: httpx.Client, models: Path) -> list[Prediction]:
@@ -95,6 +95,8 @@ def another(template: Prediction, number: int) -> Prediction:
                 if number % 2
                 else None
             ),
+            # Half of them came in batches of five hundred.
+            "batch": UUID(int=1 + number // 1000) if number % 1000 < 500 else None,
             **judged,
         }
     )
@@ -107,22 +109,26 @@ async def kept(work: Awaitable[None]) -> None:
 
 
 async def fill(store: RedisResults, of: Sequence[Prediction]) -> None:
-    """Add them all, some at once."""
-    numbers = iter(track(range(READINGS), "Storing readings"))
+    """Add them all in groups, as batches do, some groups at once."""
+    groups = iter(track(range(0, READINGS, GROUP), "Storing readings"))
 
     async def add() -> None:
-        for number in numbers:
-            reading = another(of[number % len(of)], number)
-            await kept(store.add(reading))
-            if number % 10 == 0:
-                state = random.choice(STATES)
-                verdict = {"agreed": "agree", "disagreed": "disagree", "corrected": "correct"}
-                changes = {"verdict": verdict[state]} | (
-                    {"class_id": "normal"} if state == "corrected" else {}
-                )
-                await kept(store.add_review(reading.unit, make_review(reading, **changes)))
+        for start in groups:
+            numbers = range(start, min(start + GROUP, READINGS))
+            readings = [another(of[number % len(of)], number) for number in numbers]
+            await kept(store.add_many(readings))
+            for reading in readings[::10]:
+                await kept(store.add_review(reading.unit, reviewed(reading)))
 
     await asyncio.gather(*(add() for _ in range(AT_ONCE)))
+
+
+def reviewed(reading: Prediction) -> Review:
+    """What somebody says of it."""
+    verdict = random.choice(("agree", "disagree", "correct"))
+    return make_review(
+        reading, verdict=verdict, class_id="normal" if verdict == "correct" else None
+    )
 
 
 def used(stack: Stack) -> int:
@@ -134,9 +140,7 @@ def used(stack: Stack) -> int:
 async def depths(store: RedisResults) -> dict[str, str]:
     """Cursors into the middle of the list, in both orders."""
     found = {}
-    page, _ = await store.list("default", limit=100)
-    newest = page[0]
-    walked = await store.since("default", type(newest.id)(int=0), max(1, READINGS // 2))
+    walked = await store.since("default", UUID(int=0), max(1, READINGS // 2))
     found["newest"] = walked[-1].id.hex
     found["oldest"] = walked[min(100, len(walked) - 1)].id.hex
     found["urgent"] = f"{URGENCY.index('likely_negative')}-{walked[-1].id.hex}"
@@ -158,6 +162,8 @@ def questions(deep: dict[str, str], patient: str) -> dict[str, dict[str, Any]]:
         "not reviewed yet": {"review": "open"},
         "not reviewed yet, from the middle": {"review": "open", "cursor": deep["newest"]},
         "corrected": {"review": "corrected"},
+        "one batch": {"batch": str(UUID(int=1))},
+        "one batch, most urgent": {"batch": str(UUID(int=1)), **urgent},
         "one patient": {"same_patient_as": patient},
         "disease, class, band, corrected": {
             **chest,
@@ -200,7 +206,7 @@ def patient_of(client: httpx.Client) -> str:
 async def whole(places: Places) -> set[str]:
     """The ids of all readings, each of which was read."""
     store, found = connect(redis_url(places, "inference")), set()
-    after = type(new_prediction_id())(int=0)
+    after = UUID(int=0)
     try:
         while page := await store.since("default", after, 1000):
             found |= {one.id.hex for one in page}
@@ -244,7 +250,7 @@ def main() -> None:
             each = (used(stack) - before) / READINGS
             console.print(
                 f"{READINGS:,} readings stored in {took:.0f} s ({READINGS / took:.0f} a second),"
-                f" each on the disk before its answer."
+                f" {GROUP} at a time, on the disk before the answer."
             )
             console.print(
                 f"Memory in Redis: {each:.0f} bytes a reading, indexes and reviews in it."
