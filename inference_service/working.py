@@ -9,6 +9,7 @@ workers, it costs no other file a try.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -132,6 +133,9 @@ class Worker:
             over = await self._work.reclaim(self._name, self._lease, _TAKEN_OVER, self._readable)
             self._service.metrics.batch_items_taken_over.inc(len(over))
             taken += over
+            if over:
+                # There may be more: after many deaths, far more than one look takes.
+                self._looked = -math.inf
         taken += await self._work.claim(self._name, self._most - len(self._held), self._readable)
         for one in taken:
             assert one.entry is not None

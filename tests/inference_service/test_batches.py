@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
@@ -20,7 +21,9 @@ from diagnosis.contracts import (
 )
 from diagnosis.errors import StoreUnavailable
 from diagnosis.identity import Role
+from diagnosis.queue import MemoryQueue, Taken
 from inference_service import intake
+from inference_service.working import Worker
 from tests.fixtures.identity import Acting
 from tests.fixtures.live_service import DISEASE, Live, Start, reading_batches
 from tests.fixtures.redis import RedisServer
@@ -395,6 +398,28 @@ async def test_a_worker_that_stops_keeps_or_gives_back_all(live: Live) -> None:
         assert len(await readings(live, batch)) == 12
         assert {one.tries for one in await items(live, batch)} <= {1, 2}
     assert left <= 12
+
+
+async def test_all_that_a_dead_worker_held_is_taken_over_at_one_look(live: Live) -> None:
+    """A few are taken over at a time; the rest do not wait for the next look, seconds later."""
+    queue = live.service.batches
+    assert isinstance(queue, MemoryQueue)
+    files = [picture_of(seed) for seed in range(14)]
+    async with sent(live, files) as batch:
+        taken: list[Taken] = []
+        while len(taken) < len(files):
+            taken += await queue.claim("dead", len(files), lambda _: True)
+        await queue.release("dead", taken)
+        worker = Worker(live.service, queue, "alive")
+        worker._looked = -math.inf
+        began = asyncio.get_running_loop().time()
+        task = asyncio.create_task(worker.run())
+        done = await over(live, batch)
+        worker.stop()
+        await task
+        assert done.counts.done == len(files)
+        # Four at a look, one look in five seconds: it would be fifteen.
+        assert asyncio.get_running_loop().time() - began < 10
 
 
 async def test_two_workers_and_redis(start: Start, redis_server: RedisServer) -> None:
