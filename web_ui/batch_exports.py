@@ -17,7 +17,7 @@ from web_ui import read_first
 from web_ui.batch_view import without_answer
 from web_ui.caller import Caller
 from web_ui.context import Asking, BatchId, Context, In
-from web_ui.exports import file_of, table
+from web_ui.exports import MOST, file_of, table
 
 router = APIRouter()
 
@@ -74,6 +74,9 @@ async def _passed_on(
 
 async def _kept_back(context: Context, caller: Caller, batch: UUID) -> BatchSummary:
     """The summary without what its reader has not given an opinion on."""
+    if (await context.batches.batch(caller, batch)).counts.items > MOST:
+        # It would be a table of nothing but answers that are kept back.
+        raise read_first.AnswerKeptBack
     whole = await context.batches.summary(caller, batch)
     judged = [
         row.prediction_id

@@ -1,8 +1,10 @@
 """A folder dropped on the page, through Nginx to a real model, while a worker is killed."""
 
+import csv
 import io
 import re
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +105,37 @@ def test_a_folder_of_two_hundred_while_a_worker_is_killed(
     expect(page.locator("[data-reading]").first).to_be_visible()
     logs = b"".join(path.read_bytes() for path in stack.places.run_dir.glob("**/*.log"))
     assert b"Jane" not in logs
+
+
+def test_a_zip_without_scripts_and_what_is_carried_away(
+    open_page: Callable[..., Page], folder: Path
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("film 000.png", "left/film 001.png", "torn.png"):
+            archive.writestr(f"ward/{name}", (folder / name).read_bytes())
+        archive.writestr("../../etc/film.png", (folder / "film 002.png").read_bytes())
+        archive.writestr("ward/inner.zip", b"PK\3\4")
+    page = open_page(scripts=False)
+    page.goto(f"/batches?disease={DISEASE}")
+    page.locator("#files").set_input_files(
+        {"name": "ward.zip", "mimeType": "application/zip", "buffer": packed.getvalue()}
+    )
+    page.get_by_role("button", name="Hand them over").click()
+    page.wait_for_url(re.compile("/batches/[0-9a-f-]{36}$"))
+    for _look in range(100):
+        if page.get_by_role("heading", name="Finished").count():
+            break
+        time.sleep(0.2)
+        page.get_by_role("link", name="Show how far it is now").click()
+    expect(page.get_by_role("heading", name="3 files failed")).to_be_visible()
+    failed = page.locator(".batch-failed li")
+    expect(failed.filter(has_text="inner.zip")).to_contain_text("archives in archives")
+    expect(failed.filter(has_text="etc/film.png")).to_contain_text("leads out of its folder")
+    table = page.request.get(f"{page.url}.csv")
+    assert table.headers["content-disposition"].startswith("attachment")
+    rows = list(csv.DictReader(io.StringIO(table.text().removeprefix("\N{BYTE ORDER MARK}"))))
+    assert [row["state"] for row in rows].count("done") == 2
+    assert len(rows) == 5
+    assert {row["warning"] for row in rows} == {WARNING}
+    assert page.request.get(f"{page.url}.json").json()["batch"]["counts"]["failed"] == 3

@@ -219,6 +219,8 @@ async def test_who_reads_first_is_told_no_answer(
         monkeypatch.setattr(batch_exports, "MOST_LOOKED_AT", 0)
         whole = (await client.get(f"/batches/{batch}.json")).json()
         assert whole["rows"][0]["probability"] is None
+        monkeypatch.setattr(batch_exports, "MOST", 3)
+        assert (await client.get(f"/batches/{batch}.csv")).status_code == 409
 
 
 async def test_no_name_of_a_file_in_an_address_or_a_log(

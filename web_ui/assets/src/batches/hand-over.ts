@@ -82,13 +82,7 @@ export class HandOver {
       return;
     }
     if (isArchive(chosen) && chosen[0]) {
-      if (arrived.length) {
-        letGo(HOLD);
-        this.part("ask").hidden = false;
-        this.part("counts").textContent = "";
-        this.note(this.words["archiveAlone"] ?? "");
-        return;
-      }
+      // The service takes no file of it twice.
       this.all = [this.archive(chosen[0])];
     } else {
       const { missing, there, next } = await plan(chosen, arrived);
@@ -216,10 +210,6 @@ export class HandOver {
   }
 
   private async attempt(one: Sending): Promise<Try> {
-    if (one.kind && one.sent > 0 && (await this.arrived())?.length) {
-      // Its answer was lost, and it had come whole.
-      return this.taken(one);
-    }
     const answer = await post(
       one.address(),
       one.body(),
