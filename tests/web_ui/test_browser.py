@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from starlette.types import Receive, Scope, Send
 
+from diagnosis.contracts import NewBatch
 from diagnosis.identity import Role
 from tests.fixtures.identity import CSRF, PUBLIC_KEY_FILE, Door, somebody
 from tests.fixtures.serving import served
@@ -134,6 +135,10 @@ def addresses(site: Site) -> dict[str, str]:
     site.gateway.records = [record(seq) for seq in range(1, 4)]
     site.gateway.keys["k_1"] = {"id": "k_1", "name": "nightly export", "roles": ["clinician"]}
     positive = site.read(BRIGHT)
+    batches = site.stand_in.batches
+    batch = batches.begin(NewBatch(disease="chest_xray_pneumonia")).id
+    for number, data in enumerate((BRIGHT, MIDDLE, b"none")):
+        batches.take(batch, number, f"{number}.png", data)
     return {
         "start": "/",
         "disease": DISEASE,
@@ -159,6 +164,8 @@ def addresses(site: Site) -> dict[str, str]:
         "worklist": "/worklist",
         "filtered worklist": "/worklist?disease=chest_xray_pneumonia&class_id=pneumonia",
         "opinions": "/opinions",
+        "batches": "/batches",
+        "batch": f"/batches/{batch}",
         "about": "/about",
         "api": "/api",
         "console": "/api-console",
