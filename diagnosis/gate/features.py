@@ -62,7 +62,7 @@ def thumbnail(pixels: Array) -> Floats:
     if shrink > 1:
         image = image.reduce(shrink)
     image = image.convert("RGB")
-    image = image.crop(_content(np.asarray(image.convert("L"), np.float64)))
+    image = image.crop(_content(np.asarray(image.convert("L"))))
     # Down in steps of whole pixels, then by a triangle filter: a small image is blurred as much.
     small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(small, np.float64) / 255.0
@@ -107,12 +107,17 @@ def of_thumbnail(colour: Floats) -> Floats:
     )
 
 
-def _content(grey: Floats) -> tuple[int, int, int, int]:
+def _content(grey: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of the picture inside frames of one level, such as letterboxes."""
 
-    def inside(lines: Floats, level: float) -> tuple[int, int]:
-        plain = (np.abs(lines - level).max(axis=1) <= _FRAME_RANGE) & (
-            np.ptp(lines, axis=1) <= _FRAME_RANGE
+    def inside(axis: int) -> tuple[int, int]:
+        # Of each line only its ends: far fewer numbers than pixels, and the pixels stay bytes.
+        low, high = (one(grey, axis=axis).astype(np.int16) for one in (np.min, np.max))
+        level = int(grey[0, 0])
+        plain = (
+            (high - level <= _FRAME_RANGE)
+            & (level - low <= _FRAME_RANGE)
+            & (high - low <= _FRAME_RANGE)
         )
         kept = np.flatnonzero(~plain)
         total = len(plain)
@@ -120,8 +125,8 @@ def _content(grey: Floats) -> tuple[int, int, int, int]:
             return 0, total
         return int(kept[0]), int(kept[-1]) + 1
 
-    top, bottom = inside(grey, float(grey[0, 0]))
-    left, right = inside(grey.T, float(grey[0, 0]))
+    top, bottom = inside(1)
+    left, right = inside(0)
     return left, top, right, bottom
 
 
@@ -163,16 +168,23 @@ def _colours(colour: Floats, grey: Floats) -> Floats:
 
 def _levels(grey: Floats, standard: Floats, deviation: float) -> Floats:
     """How the grey levels are spread: moments, shares of the ends, a histogram, neighbours."""
-    bins = np.histogram(np.clip(standard, -2.4, 2.4), bins=_BINS, range=(-2.4, 2.4))[0]
-    used = np.histogram(grey, bins=16, range=(0, 1))[0] / grey.size
+    bins = _histogram(np.clip(standard, -2.4, 2.4), _BINS, -2.4, 2.4)
+    used = _histogram(grey, 16, 0.0, 1.0) / grey.size
     entropy = float(-(used * np.log(used + 1e-12)).sum())
     steps = [np.abs(np.diff(standard, axis=axis)).mean() for axis in (0, 1)]
+    square = standard * standard
     moments = [
-        grey.mean(), np.log(deviation + 1e-3), (standard**3).mean(),
-        np.minimum((standard**4).mean(), 20), entropy,
+        grey.mean(), np.log(deviation + 1e-3), (square * standard).mean(),
+        np.minimum((square * square).mean(), 20), entropy,
         float((grey < 0.04).mean()), float((grey > 0.96).mean()), *steps,
     ]  # fmt: skip
     return np.concatenate([np.sqrt(bins / grey.size), np.array(moments)])
+
+
+def _histogram(values: Floats, bins: int, low: float, high: float) -> NDArray[np.intp]:
+    """How many of the values, all between low and high, are in each of so many equal bins."""
+    places = ((values - low) * (bins / (high - low))).astype(np.intp)
+    return np.bincount(np.minimum(places, bins - 1).ravel(), minlength=bins)
 
 
 def _spectrum(standard: Floats) -> Floats:
