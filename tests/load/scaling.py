@@ -52,7 +52,7 @@ class Assumed:
     """What a c7i.large carries for hours; more only in bursts."""
     edge_hour: float = 0.0893
     redis_node_hour: float = 0.39
-    """MemoryDB, db.r7g.large; two nodes a shard."""
+    """MemoryDB, db.r7g.large; one node, whose log lies in several zones."""
     balancer_hour: float = 0.05
     """Two load balancers, without what they count by use."""
     image_gb_month: float = 0.30
@@ -93,7 +93,7 @@ def plan(rate: int, measured: Measured | None = None, assumed: Assumed | None = 
         inference * a.inference_hour
         + web * a.web_hour
         + edge * a.edge_hour
-        + shards * 2 * a.redis_node_hour
+        + shards * a.redis_node_hour
         + a.balancer_hour
     )
     return Plan(rate, cores, inference, web, edge, shards, hour)
