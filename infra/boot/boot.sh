@@ -20,11 +20,7 @@ web)
 inference)
   packages+=(nfs-common stunnel4)
   locks+=(inference)
-  units=(sightline-inference.service)
-  if compgen -G "$bundle/wheels/sightline-*.whl" >/dev/null &&
-    python3 -m zipfile -l "$bundle"/wheels/sightline-*.whl | grep -q '^inference_service/worker.py'; then
-    units+=(sightline-worker.service)
-  fi
+  units=(sightline-inference.service sightline-worker.service)
   ;;
 monitoring)
   packages+=(prometheus prometheus-alertmanager)

@@ -41,6 +41,7 @@ WATCHED = (
     ("sightline", "web", "web", 8001),
     ("sightline", "identity", "web", 8003),
     ("sightline", "inference", "inference", 8002),
+    ("sightline", "worker", "inference", 8005),
     *(("node", kind, kind, 9100) for kind in ("edge", "web", "inference", "trainer")),
 )
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
@@ -221,6 +222,7 @@ class Instance:
         written = self.settings({"inference": password})["inference"] | {
             "SIGHTLINE_INFERENCE_REGISTRY": f"s3://{self.told['buckets']['models']}/registry",
             "SIGHTLINE_INFERENCE_IMAGE_DIR": str(SHARED / "images"),
+            "WORKER_LISTEN": "--host 0.0.0.0 --port 8005",
         }
         self.environment("inference", written)
         self.tunnel()

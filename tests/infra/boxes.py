@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +21,9 @@ from typing import Any, Self
 
 from gateway.certificates import TlsFiles, ensure_certificates
 from tests.infra.bench import Bench
+from tests.infra.engine import ensure_base_images
 from tests.infra.parts import NotPossible
+from tests.infra.parts.images import the_engine
 from tests.infra.terraform import ROOT
 
 BOX = ROOT / "tests" / "infra" / "box"
@@ -63,7 +64,7 @@ class Boxes:
         self._run = f"sl{secrets.token_hex(3)}"
         self._folder = bench.folder / "boxes"
         self._clean = contextlib.ExitStack()
-        self._port = 5000
+        self._environment: dict[str, str] = {}
         self.booted: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -75,8 +76,8 @@ class Boxes:
         return self
 
     def _open(self) -> None:
-        if shutil.which("docker") is None or not self._answers():
-            raise NotPossible("no Docker Engine answers")
+        self._environment = the_engine().environment
+        ensure_base_images(the_engine(), ["debian:bookworm-slim"])
         self._folder.mkdir(exist_ok=True)
         if not self.docker("images", "-q", IMAGE):
             try:
@@ -212,15 +213,16 @@ class Boxes:
     def docker(self, *words: str, check: bool = True) -> str:
         """Run docker; its output."""
         done = subprocess.run(
-            ["docker", *words], capture_output=True, text=True, check=False, timeout=1200
+            ["docker", *words],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=1200,
         )
         if check and done.returncode != 0:
             raise RuntimeError(f"docker {words[0]}: {(done.stdout + done.stderr)[-2000:]}")
         return done.stdout.strip()
-
-    def _answers(self) -> bool:
-        asked = subprocess.run(["docker", "version"], capture_output=True, check=False)
-        return asked.returncode == 0
 
     def _name(self, of: str) -> str:
         return f"{self._run}-{of}"

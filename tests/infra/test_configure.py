@@ -149,7 +149,13 @@ def test_prometheus_takes_what_finds_the_instances(configure: ModuleType, tmp_pa
         (one["relabel_configs"][1]["replacement"], one["ec2_sd_configs"][0]["port"])
         for one in told["scrape_configs"]
     }
-    assert {("web", 8001), ("identity", 8003), ("inference", 8002), ("edge", 9100)} <= ports
+    assert {
+        ("web", 8001),
+        ("identity", 8003),
+        ("inference", 8002),
+        ("worker", 8005),
+        ("edge", 9100),
+    } <= ports
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed")

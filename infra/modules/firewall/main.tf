@@ -43,6 +43,7 @@ locals {
     monitoring-web-8001       = { from = "monitoring", to = "web", port = 8001, why = "Figures of the pages" }
     monitoring-web-8003       = { from = "monitoring", to = "web", port = 8003, why = "Figures of the identity service" }
     monitoring-inference-8002 = { from = "monitoring", to = "inference", port = 8002, why = "Figures of the API" }
+    monitoring-inference-8005 = { from = "monitoring", to = "inference", port = 8005, why = "Figures of the workers" }
     monitoring-redis-6379     = { from = "monitoring", to = "redis", port = 6379, why = "Figures of Redis, as its user exporter" }
 
     edge-inner-3000       = { from = "edge", to = "inner", port = 3000, why = "Nginx passes Grafana on to whoever may see it" }

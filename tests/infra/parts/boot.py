@@ -45,6 +45,8 @@ def app(bench: Bench) -> None:
     assert len(kept.splitlines()) >= 1
     _audited(boxes)
     _no_secret_is_open(boxes)
+    active = boxes.inside("inference", "systemctl", "is-active", "sightline-worker.service")
+    assert active == "active", active
     for role in ("web", "inference"):
         _runs_again(boxes, role)
     _await_status(boxes, 303, "/")

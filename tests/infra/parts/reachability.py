@@ -38,7 +38,7 @@ TABLE: dict[tuple[str, str], set[int]] = {
     ("inference", "files"): {2049},
     ("monitoring", "edge"): {9100},
     ("monitoring", "web"): {8001, 8003, 9100},
-    ("monitoring", "inference"): {8002, 9100},
+    ("monitoring", "inference"): {8002, 8005, 9100},
     ("monitoring", "trainer"): {9100},
     **{(one, "endpoints"): {443} for one in INSTANCES},
     **{(one, "s3"): {443} for one in INSTANCES},
