@@ -50,6 +50,8 @@ class Demo:
     def __init__(self, stack: Stack) -> None:
         self.latest: dict[str, str] = {}
         with stack.client(Role.CLINICIAN) as client:
+            # First, so that in the worklist its like readings stand after the others.
+            self.batch = self._batch(client)
             listed = client.get("/api/v1/diseases").json()["items"]
             for disease in listed:
                 if disease["status"] != "live":
@@ -57,7 +59,6 @@ class Demo:
                 for place, demo in enumerate(disease["model"]["demo_images"]):
                     self._read(client, disease["id"], demo["name"], patient=str(place % 2))
             self._review(client)
-            self.batch = self._batch(client)
 
     def _batch(self, client: httpx.Client) -> str:
         """A batch of synthetic images and one file that is none; its id once it is read."""
