@@ -204,7 +204,11 @@ _DIFFERENCES: dict[str, tuple[str, ...]] = {
         "RUN ln -s redis-server /usr/bin/valkey-server && ln -s redis-cli /usr/bin/valkey-cli",
         'CMD ["valkey-server"]',
     ),
-    "prom/prometheus": ("USER nobody", 'ENTRYPOINT ["/usr/bin/prometheus"]'),
+    "prom/prometheus": (
+        "RUN install -d -o nobody -g nogroup /prometheus",
+        "USER nobody",
+        'ENTRYPOINT ["/usr/bin/prometheus"]',
+    ),
     "prom/alertmanager": ("USER nobody", 'ENTRYPOINT ["/usr/bin/prometheus-alertmanager"]'),
     "oliver006/redis_exporter": ('ENTRYPOINT ["/usr/bin/prometheus-redis-exporter"]',),
     "prom/node-exporter": (

@@ -38,6 +38,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "destroy": stack.destroy,
     "images": images.images,
     "compose-reading": images.compose_reading,
+    "compose-monitoring": images.monitored,
     "single-host": host.single_host,
     "aarch64": locks.aarch64,
 }

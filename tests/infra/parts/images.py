@@ -7,6 +7,7 @@ film through its public door, and takes parts of it away.
 import contextlib
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -137,7 +138,8 @@ class Compose:
                 raise AssertionError(f"{failed}\n{logs}") from None
             yield
         finally:
-            self("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+            words = "--volumes", "--remove-orphans", "--timeout", "5"
+            self("--profile", "*", "down", *words, check=False)
 
     def client(self) -> httpx.Client:
         """Somebody who reads images, and trusts the authority of this installation alone."""
@@ -175,6 +177,26 @@ def compose_reading(_: object = None) -> None:
         assert set(made) <= kept, "a reading that was answered is gone"
         verdict = compose.run("chainer", "start", "chainer", "gateway", "audit", "verify")
         assert "are as they were written" in verdict, verdict
+
+
+def monitored(_: object = None) -> None:
+    """Prometheus finds each service, Redis and the machine, from inside."""
+    docker = the_engine()
+    ensure_base_images(docker)
+    compose = Compose(docker)
+    with compose.up():
+        compose("--profile", "monitoring", "up", "-d", "--wait", "prometheus")
+        compose("--profile", "monitoring", "up", "-d")
+        query = ("promtool", "query", "instant", "http://127.0.0.1:9090", "sum by (job, role) (up)")
+
+        def all_are_up() -> None:
+            said = compose.run("prometheus", *query)
+            for one in ('role="identity"', 'role="inference"', 'role="web"', 'role="worker"'):
+                assert re.search(rf"{one}.*=> 1 ", said), said
+            for one in ('job="node"', 'job="redis"', 'job="prometheus"'):
+                assert re.search(rf"{one}.*=> 1 ", said), said
+
+        _until(all_are_up, "word of every service")
 
 
 def _film() -> bytes:
