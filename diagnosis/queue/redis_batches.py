@@ -63,13 +63,16 @@ class RedisBatches:
                     mapping={"batch": batch.model_dump_json(), "stands": records.POSTED},
                 )
                 transaction.zadd(records.batches(unit), {name: 0})
+                standing: dict[str, list[int]] = {place: [] for place in records.PLACES}
                 for one in items:
                     fields = records.item_fields(one)
                     transaction.hset(records.item(unit, name, one.number), mapping=fields)
-                    for place in records.PLACES:
-                        transaction.zrem(records.place(unit, name, place), one.number)
-                    stands_in = records.place(unit, name, str(fields["place"]))
-                    transaction.zadd(stands_in, {str(one.number): one.number})
+                    standing[str(fields["place"])].append(one.number)
+                for place, numbers in standing.items() if items else ():
+                    key = records.place(unit, name, place)
+                    transaction.zrem(key, *(one.number for one in items))
+                    if numbers:
+                        transaction.zadd(key, {str(number): number for number in numbers})
                 await transaction.execute()
 
     async def get(self, unit: str, batch_id: UUID) -> Batch:

@@ -78,8 +78,7 @@ def begin(house: House, fault: Fault, chance: random.Random) -> Callable[[], boo
         house.signal(one, signal.SIGKILL)
         return lambda: True
     if fault.kind == STOPPED:
-        house.signal(one, signal.SIGSTOP, whole_group=True)
-        return struck(lambda: house.signal(one, signal.SIGCONT, whole_group=True))
+        return struck(house.halt(one))
     if fault.kind == "cut off" and fault.target == "redis":
         house.cable.cut()
         return struck(house.cable.mend)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -155,6 +156,24 @@ class House:
         with contextlib.suppress(OSError, ValueError):
             leader = int((self.control / f"{name}.pid").read_text())
             (os.killpg if whole_group else os.kill)(leader, number)
+
+    def halt(self, name: str) -> Callable[[], None]:
+        """Stop a process and all that it has started; what lets those go on.
+
+        They, and not whoever bears the name by then: the process may have been killed meanwhile,
+        and what it had started would stay stopped for good.
+        """
+        try:
+            group = int((self.control / f"{name}.pid").read_text())
+            os.killpg(group, signal.SIGSTOP)
+        except (OSError, ValueError):
+            return lambda: None
+
+        def go_on() -> None:
+            with contextlib.suppress(OSError):
+                os.killpg(group, signal.SIGCONT)
+
+        return go_on
 
     def one_of(self, name: str, chance: random.Random) -> str:
         """One of the processes of this name."""

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -112,17 +111,6 @@ def test_no_service_sees_the_settings_of_another() -> None:
             continue
         own = "inference" if name == "worker" else name
         assert settings in ([], [f"{own}-settings:/etc/sightline:ro"]), name
-
-
-def test_compose_takes_the_file() -> None:
-    if shutil.which("docker") is None:
-        pytest.skip("docker is not installed")
-    asked = subprocess.run(["docker", "compose", "version"], capture_output=True)
-    if asked.returncode != 0:
-        pytest.skip("docker compose is not installed")
-    command = ["docker", "compose", "--profile", "*", "config", "-q"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_proxy_is_told_of_new_addresses(tmp_path: Path) -> None:

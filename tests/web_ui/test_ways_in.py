@@ -75,7 +75,7 @@ async def test_a_refusal_is_data_too(
     answer = await send(client, image, path=path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert set(answer.json()) == {"status", "title", "detail", "remedy"}
+    assert set(answer.json()) == {"status", "code", "title", "detail", "remedy"}
     assert answer.json()["title"] == title
 
 
