@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import signal
 import sys
 import threading
@@ -21,6 +22,16 @@ def keep_memory() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def settle() -> None:
+    """Leave all that was loaded so far out of every later collection of garbage.
+
+    A whole collection goes through it, a tenth of a second for what a service has loaded, while
+    every request waits. For a process that is about to serve.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def before_stopping(action: Callable[[], None]) -> None:

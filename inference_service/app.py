@@ -12,7 +12,7 @@ from diagnosis.audit import AuditLog
 from diagnosis.errors import SightlineError
 from diagnosis.identity import Identity
 from diagnosis.keys import read_public_key
-from diagnosis.process import before_stopping, keep_memory
+from diagnosis.process import before_stopping, keep_memory, settle
 from diagnosis.queue import Batches
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
@@ -56,6 +56,7 @@ def create_app(
         nursery: what starts the processes that read images, where services share one.
         queue: another place for batches, in place of that Redis.
     """
+    own_process = settings is None
     if settings is None:
         settings = Settings()  # the environment has what has no default
         configure_logging(settings.log_level)
@@ -67,6 +68,8 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         before_stopping(service.events.close)
+        if own_process:
+            settle()
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from diagnosis.access import Access
 from diagnosis.asgi import HeadAsGet
 from diagnosis.errors import InvalidRequest, MethodNotAllowed, NoSuchResource, SightlineError
 from diagnosis.keys import read_public_key
-from diagnosis.process import keep_memory
+from diagnosis.process import keep_memory, settle
 from diagnosis.telemetry import (
     AsgiApp,
     Message,
@@ -96,6 +96,7 @@ def create_app(
 
     Raises AssetsMissing when the page assets were not built.
     """
+    own_process = settings is None
     if settings is None:
         settings = Settings()
         configure_logging(settings.log_level)
@@ -115,6 +116,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if own_process:
+            settle()
         yield
         await context.api.close()
         await context.batches.close()

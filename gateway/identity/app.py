@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from diagnosis.asgi import HeadAsGet
 from diagnosis.audit import AuditLog
 from diagnosis.identity import Identity
-from diagnosis.process import keep_memory
+from diagnosis.process import keep_memory, settle
 from diagnosis.telemetry import RequestTelemetry, configure_logging
 from gateway.audit_api import AuditTrail, audit_router
 from gateway.identity.callers import CallerDependency, admit
@@ -39,6 +39,7 @@ def create_app(
     Raises:
         KeyRefused: the key to sign with is there and cannot be used.
     """
+    own_process = settings is None
     if settings is None:
         settings = IdentitySettings()  # the environment has what has no default
         configure_logging(settings.log_level)
@@ -48,6 +49,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if own_process:
+            settle()
         try:
             yield
         finally:
