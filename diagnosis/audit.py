@@ -11,10 +11,10 @@ One key: `audit:events`, a stream. Services may add to it and no more; the gatew
 events out once they are in its chain (`gateway.chain`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self, cast
+from typing import Annotated, Protocol, Self, cast
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
@@ -24,7 +24,7 @@ from redis.exceptions import ResponseError
 from diagnosis.contracts import Slug, Wire, now
 from diagnosis.errors import AuditUnavailable
 from diagnosis.identity import Identity, Role
-from diagnosis.redis_connection import answers, open_client
+from diagnosis.redis_connection import answers, open_client, stream_entries
 
 STREAM = "audit:events"
 GROUP = "chain"
@@ -255,7 +255,7 @@ class AuditStream:
         answer = await self._client.xreadgroup(
             GROUP, CONSUMER, {STREAM: after}, count=most, block=wait_ms
         )
-        return tuple(_received(identifier, fields) for identifier, fields in _entries(answer))
+        return tuple(_received(identifier, fields) for identifier, fields in stream_entries(answer))
 
 
 def connect_audit(url: str, ca_file: Path | None = None) -> RedisAudit:
@@ -266,17 +266,6 @@ def connect_audit(url: str, ca_file: Path | None = None) -> RedisAudit:
 def connect_stream(url: str, ca_file: Path | None = None) -> AuditStream:
     """Where the chainer takes events; see `diagnosis.redis_connection.open_client`."""
     return AuditStream(open_client(url, ca_file))
-
-
-def _entries(answer: Any) -> Sequence[tuple[bytes, dict[bytes, bytes] | None]]:
-    """The entries of the one stream in an answer, which is a list or a mapping of streams."""
-    streams = answer.items() if isinstance(answer, dict) else answer or ()
-    found: list[tuple[bytes, dict[bytes, bytes] | None]] = []
-    for _, entries in streams:
-        # In the newer protocol the entries of a stream are a list in a list.
-        nested = len(entries) == 1 and entries[0] and isinstance(entries[0][0], list | tuple)
-        found += entries[0] if nested else entries
-    return found
 
 
 def _received(identifier: bytes, fields: dict[bytes, bytes] | None) -> Received:

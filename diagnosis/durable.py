@@ -52,12 +52,12 @@ def put_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> None:
             path.parent.mkdir(exist_ok=True)
             _write(path, content)
         for inner in {(incoming / relative).parent for relative in files} | {incoming}:
-            _sync_folder(inner)
+            sync(inner)
         incoming.rename(parent / name)
     except BaseException:
         shutil.rmtree(incoming, ignore_errors=True)
         raise
-    _sync_folder(parent)
+    sync(parent)
 
 
 def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
@@ -78,7 +78,7 @@ def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
     except BaseException:
         incoming.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _write(path: Path, content: bytes, mode: int = 0o666) -> None:
@@ -89,8 +89,13 @@ def _write(path: Path, content: bytes, mode: int = 0o666) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk.
+
+    Raises:
+        OSError: it is not there, or the disk fails.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from diagnosis.durable import sync
 from diagnosis.errors import StoreUnavailable
 
 #: Seconds since the epoch.
@@ -150,7 +151,7 @@ class FolderImageStore:
                 path.unlink()
             except FileNotFoundError:
                 return False
-            _sync_folder(path.parent)
+            sync(path.parent)
         return True
 
     def sweep(self, older_than: timedelta) -> int:
@@ -187,7 +188,7 @@ class FolderImageStore:
         incoming.mkdir(parents=True, exist_ok=True)
         if not path.parent.is_dir():
             path.parent.mkdir(exist_ok=True)
-            _sync_folder(self._root)
+            sync(self._root)
         handle, name = tempfile.mkstemp(dir=incoming)
         temporary = Path(name)
         try:
@@ -201,7 +202,7 @@ class FolderImageStore:
             with suppress(OSError):
                 temporary.unlink()
             raise
-        _sync_folder(path.parent)
+        sync(path.parent)
 
     def _unlink_if_older(self, path: Path, limit: float) -> bool:
         """Remove one file, unless it was put again since it was listed."""
@@ -239,15 +240,6 @@ def _name(digest: str) -> str:
     if match is None:
         raise ValueError("not a SHA-256 digest")
     return match[1]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename or removal in this folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -73,3 +73,14 @@ async def answers(
     except (RedisError, TimeoutError) as error:
         # Of the message only its kind: a failed transaction's message quotes what was sent.
         raise otherwise(cause=f"redis: {type(error).__name__}") from error
+
+
+def stream_entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
+    """The entries of the streams in an answer, which is a list or a mapping of streams."""
+    streams = answer.items() if isinstance(answer, dict) else answer or ()
+    found: list[tuple[bytes, dict[bytes, bytes] | None]] = []
+    for _, entries in streams:
+        # In the newer protocol the entries of a stream are a list in a list.
+        nested = len(entries) == 1 and entries[0] and isinstance(entries[0][0], list | tuple)
+        found += entries[0] if nested else entries
+    return found

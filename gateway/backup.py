@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 from uuid import uuid4
 
-from diagnosis.durable import INCOMING, exclusive, sweep
+from diagnosis.durable import INCOMING, exclusive, sweep, sync
 from gateway.stack import Places
 
 #: The last member of a backup: what every other one has to be.
@@ -108,7 +108,7 @@ def back_up(places: Places, to: Path) -> Kept:
                 os.fsync(file.fileno())
         # Unlike a rename, a link never replaces what somebody wrote there meanwhile.
         os.link(incoming, to)
-        _sync(to.parent)
+        sync(to.parent)
     except FileExistsError:
         raise BackupFailed(f"{to} exists; a backup never replaces a file.") from None
     except OSError as error:
@@ -142,7 +142,7 @@ def restore(backup: Path, places: Places) -> Kept:
         _sync_all(incoming)
         # Over an empty folder this succeeds, over one that has something since it does not.
         incoming.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except (OSError, tarfile.TarError, ValueError, KeyError) as error:
         raise BackupFailed(_why_not_restored(error, backup)) from error
     finally:
@@ -340,15 +340,7 @@ def _private(path: Path) -> IO[bytes]:
 def _sync_all(folder: Path) -> None:
     """After everything was written and not file by file: then one waits for most of them."""
     for path in (*folder.rglob("*"), folder):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
 
 
 class _Hashing:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from diagnosis.audit import Received
+from diagnosis.durable import sync
 
 #: What the first record is chained to.
 BEGINNING = "0" * 64
@@ -185,7 +186,7 @@ class Chain:
         finally:
             os.close(descriptor)
         if new:
-            _sync(self.folder)
+            sync(self.folder)
 
     def _holds(self, stream_id: str) -> bool:
         """Whether an entry is in the chain. Ids rise, so mostly a look at the last one tells; an
@@ -207,7 +208,7 @@ class Chain:
                 self._mend_end(path)
             line = next(lines_backwards(path), None)
             # What a killed writer wrote may not be on the disk yet, and is not written again.
-            _sync(path)
+            sync(path)
             if line is not None:
                 self.last = read_record(line)
                 if self.last is None:
@@ -216,7 +217,7 @@ class Chain:
                         " what else is. Move the folder away to begin a new trail, and keep it."
                     )
                 break
-        _sync(self.folder)
+        sync(self.folder)
 
     def _mend_end(self, path: Path) -> None:
         with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
@@ -268,11 +269,3 @@ def _contains(path: Path, wanted: bytes) -> bool:
             return False
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return content.find(wanted) >= 0
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

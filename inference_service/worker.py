@@ -1,8 +1,7 @@
-"""A process that reads files of batches: `python -m inference_service.worker`.
+"""A process that reads files of batches: `uvicorn --factory inference_service.worker:create_app`.
 
-Any number of them, on any number of machines, with the settings of the service. Where its figures
-are to be scraped it is run as the services are, with a port or a socket for `/healthz`, `/readyz`
-and `/metrics`: `uvicorn --factory inference_service.worker:create_app`.
+Any number of them, on any number of machines, with the settings of the service. It is run as the
+services are, with a port or a socket for `/healthz`, `/readyz` and `/metrics`.
 """
 
 import asyncio
@@ -60,21 +59,6 @@ async def working(
             log.error("worker", kind=type(fault).__qualname__)
 
 
-def _begin() -> Settings:
-    """What comes before anything else in a process of its own."""
-    settings = Settings()  # the environment has what has no default
-    configure_logging(settings.log_level)
-    keep_memory()
-    # Before the processes that read images are started: they inherit it.
-    os.nice(NICENESS)
-    return settings
-
-
-def _service(settings: Settings) -> tuple[Service, Work]:
-    work = connect_work(settings.redis_url.get_secret_value(), settings.redis_ca_file)
-    return Service(settings, name="inference_worker"), work
-
-
 def _told() -> None:
     """Stop the server: whoever watches over it starts another."""
     signal.raise_signal(signal.SIGTERM)
@@ -82,7 +66,13 @@ def _told() -> None:
 
 def create_app() -> FastAPI:
     """The application of one worker process: it works, and says how it is."""
-    service, work = _service(_begin())
+    settings = Settings()  # the environment has what has no default
+    configure_logging(settings.log_level)
+    keep_memory()
+    # Before the processes that read images are started: they inherit it.
+    os.nice(NICENESS)
+    work = connect_work(settings.redis_url.get_secret_value(), settings.redis_ca_file)
+    service = Service(settings, name="inference_worker")
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -94,21 +84,3 @@ def create_app() -> FastAPI:
     app.state.service = service
     app.include_router(health.router)
     return app
-
-
-async def _run() -> None:
-    service, work = _service(_begin())
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with working(service, work, told.set):
-        await told.wait()
-
-
-def main() -> None:
-    """Work until the process is told to stop."""
-    asyncio.run(_run())
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,6 @@ python -m monitoring.objectives            writes prometheus/rules/objectives.ym
 python -m monitoring.objectives --check    exits with 1 where that file is not up to date
 """
 
-import re
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -22,7 +21,6 @@ OWNER = "ops"
 
 Rules = dict[str, Any]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"\b(\d+)([smhd])\b")
 
 
 def made(text: str) -> Rules:
@@ -84,16 +82,6 @@ def _ask(query: str, span: str) -> str:
 def seconds(duration: str) -> int:
     """A duration of one unit, such as `5m`, in seconds."""
     return int(duration[:-1]) * _UNITS[duration[-1]]
-
-
-def shrunk(rules: str, by: int) -> str:
-    """The same rules with every duration so many times shorter, at least 1 s, for a test that
-    cannot wait for hours."""
-
-    def shorter(found: re.Match[str]) -> str:
-        return f"{max(1, seconds(found[0]) // by)}s"
-
-    return _DURATION.sub(shorter, rules)
 
 
 def written(rules: Rules) -> str:

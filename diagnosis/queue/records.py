@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, cast, get_args
+from typing import cast, get_args
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -204,14 +204,3 @@ def _no_cursor() -> InvalidRequest:
         "The cursor is not one that a page gave.",
         remedy="Begin at the first page, without a cursor.",
     )
-
-
-def stream_entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
-    """The entries of the streams in an answer, which is a list or a mapping of streams."""
-    streams = answer.items() if isinstance(answer, dict) else answer or ()
-    found: list[tuple[bytes, dict[bytes, bytes] | None]] = []
-    for _, entries in streams:
-        # In the newer protocol the entries of a stream are a list in a list.
-        nested = len(entries) == 1 and entries[0] and isinstance(entries[0][0], list | tuple)
-        found += entries[0] if nested else entries
-    return found

@@ -17,7 +17,7 @@ from diagnosis.errors import GaveUp
 from diagnosis.queue import records
 from diagnosis.queue.protocol import MOST_TRIES, Finished, Readable, Taken
 from diagnosis.queue.redis_batches import cancel_waiting, guarded
-from diagnosis.redis_connection import answers
+from diagnosis.redis_connection import answers, stream_entries
 from diagnosis.results.entering import enter
 
 #: Files that are finished in one transaction.
@@ -222,7 +222,7 @@ class RedisWork:
                 made = await self._make_group(place)
                 found += await self._read_new(worker, [place], share) if made else [[]]
             else:
-                found.append(_entries(place, records.stream_entries(answer)))
+                found.append(_entries(place, stream_entries(answer)))
         return found
 
     async def _make_group(self, place: _Place) -> bool:

@@ -19,7 +19,6 @@ CABLED = ("identity", "inference", "worker")
 HOOKED = {
     "inference_service.app:create_app": "tests.faults.hooked:create_app",
     "inference_service.worker:create_app": "tests.faults.hooked:create_worker",
-    "inference_service.worker": "tests.faults.hooked",
 }
 CABLE = "cable.sock"
 

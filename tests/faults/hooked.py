@@ -7,7 +7,6 @@ before they write: the test has to catch it.
 
 import asyncio
 import os
-import runpy
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
@@ -147,8 +146,3 @@ def shorten_claims() -> None:
     short = CONTROL / "claim-seconds"
     if short.exists():
         redis_store._CLAIM_SECONDS = int(short.read_text())
-
-
-if __name__ == "__main__":
-    hook_worker()
-    runpy.run_module("inference_service.worker", run_name="__main__")

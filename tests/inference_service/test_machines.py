@@ -88,7 +88,13 @@ async def test_four_machines_drain_one_batch_though_two_of_them_go(
     told = environment(live, remote_redis)
     workers = [
         machines.start(
-            number, [sys.executable, "-m", "inference_service.worker"], told, tmp_path / "workers"
+            number,
+            [
+                *(sys.executable, "-m", "uvicorn", "--factory"),
+                *("inference_service.worker:create_app", "--host", "0.0.0.0"),
+            ],
+            told,
+            tmp_path / "workers",
         )
         for number in range(COUNT)
     ]

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.redis_users import USERS
-from tests.infra.bench import DEV
-from tests.infra.parts import NotPossible
-from tests.infra.terraform import ENVIRONMENTS, INFRA, MODULES, ROOT, Tool, Workplace, find
+from tests.infra.terraform import ENVIRONMENTS, INFRA, MODULES, ROOT
 
 TERRAFORM = sorted(path for path in INFRA.rglob("*.tf") if ".terraform" not in path.parts)
 FOLDERS = sorted({path.parent for path in TERRAFORM})
@@ -99,18 +97,3 @@ def test_scripts_hold_to_shellcheck(path: Path) -> None:
         [program, "--shell=bash", "-"], input=script, capture_output=True, text=True, check=False
     )
     assert done.stdout == ""
-
-
-@pytest.fixture(scope="module")
-def tool() -> Tool:
-    try:
-        return find()
-    except NotPossible as why:
-        pytest.skip(str(why))
-
-
-def test_all_is_formatted_and_valid(tool: Tool, tmp_path: Path) -> None:
-    place = Workplace(tool, tmp_path)
-    assert place.run(INFRA, "fmt", "-check", "-recursive").stdout == ""
-    place.init(DEV, "-backend=false")
-    place.run(DEV, "validate", "-no-color")
