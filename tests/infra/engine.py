@@ -33,7 +33,13 @@ class Engine:
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = os.environ | environment
 
-    def docker(self, *words: str, check: bool = True, **more: object) -> str:
+    def docker(
+        self,
+        *words: str,
+        check: bool = True,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+    ) -> str:
         """Run `docker` with these words; its output.
 
         Raises:
@@ -41,14 +47,14 @@ class Engine:
         """
         done = subprocess.run(
             ["docker", *words],
-            env=self.environment | dict(more.pop("env", {})),  # type: ignore[call-overload]
+            cwd=cwd,
+            env=self.environment | (env or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if check else subprocess.PIPE,
             text=True,
             timeout=1800,
-            **more,  # type: ignore[call-overload]
         )
-        output = str(done.stdout)
+        output = done.stdout
         assert not check or done.returncode == 0, f"docker {' '.join(words)}:\n{output[-4000:]}"
         return output
 

@@ -21,7 +21,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 def hadolint(path: Path) -> "subprocess.CompletedProcess[str]":
     """What hadolint, which knows the mistakes that others have made, says of a Dockerfile."""
-    command = [Path(sys.executable).with_name("hadolint"), "-c", ROOT / ".hadolint.yaml", path]
+    program = str(Path(sys.executable).with_name("hadolint"))
+    command = [program, "-c", str(ROOT / ".hadolint.yaml"), str(path)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

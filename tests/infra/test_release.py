@@ -91,8 +91,8 @@ def test_the_index_names_each_package(tmp_path: Path) -> None:
     (control / "control").write_text(text)
     folder = tmp_path / "debs"
     folder.mkdir()
-    command = ["dpkg-deb", "--root-owner-group", "--build", control.parent, folder / "tiny.deb"]
-    subprocess.run(command, check=True, capture_output=True)
+    command = ["dpkg-deb", "--root-owner-group", "--build"]
+    subprocess.run([*command, control.parent, folder / "tiny.deb"], check=True, capture_output=True)
     debs.write_index(folder)
     index = (folder / "Packages").read_text()
     assert index.startswith("Package: tiny\n")

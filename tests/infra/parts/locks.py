@@ -25,10 +25,10 @@ def _problem(name: str) -> str:
     """What keeps a lock from being installed there; empty: nothing."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(Path(sys.executable).with_name("uv"), "pip", "install", "--dry-run", "--quiet"),
+            *(str(Path(sys.executable).with_name("uv")), "pip", "install", "--dry-run", "--quiet"),
             *("--python", sys.executable, "--target", folder, "--python-platform", PLATFORM),
             *("--python-version", "3.11", "--only-binary", ":all:", "--no-deps"),
-            *("--require-hashes", "-r", ROOT / "requirements" / f"{name}.lock"),
+            *("--require-hashes", "-r", str(ROOT / "requirements" / f"{name}.lock")),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stderr.strip()[-600:]

@@ -25,7 +25,7 @@ def metadata(path: str) -> str:
     with urlopen(asked, timeout=5) as answer:
         token = {"X-aws-ec2-metadata-token": answer.read().decode()}
     with urlopen(Request(METADATA + "meta-data/" + path, headers=token), timeout=5) as answer:
-        return answer.read().decode()
+        return str(answer.read().decode())
 
 
 def signed(region: str, bucket: str, key: str) -> Request:
