@@ -74,6 +74,7 @@ check: setup ## Check style, types, import rules and documents; edits nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m monitoring.objectives --check
+	$(BIN)/python -m monitoring.dashboards --check
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
 
 fix: $(DONE)/everything ## Mend what ruff can mend, and format
