@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from diagnosis.contracts import Digest, Interval, OperatingPointName, Probability, Slug
+from diagnosis.drift import Reference
 from diagnosis.errors import CardRefused, DigestMismatch
 from diagnosis.gate import Gate
 from diagnosis.preprocess import Preprocessing
@@ -342,6 +343,8 @@ class Card(Record):
     """How heatmaps are made; None where they are not."""
     gate: Gate | None = None
     """The check that an image is one the artifact may judge; None where it takes any."""
+    reference: Reference | None = None
+    """What readings are watched against for drift; None where nothing is watched."""
     demo_images: tuple[DemoImage, ...] = ()
     golden: tuple[GoldenOutput, ...] = ()
     limitations: tuple[Sentence, ...] = ()
@@ -366,6 +369,8 @@ class Card(Record):
             raise ValueError("the preprocessing does not make an array of the input's shape")
         if (self.gate is None) != (self.files.gate is None):
             raise ValueError("a gate is a record and a file; the card has only one of them")
+        if self.reference is not None and list(self.reference.mix) != ids:
+            raise ValueError("the reference of drift is not of the card's classes")
         if any(len(golden.logits) != len(ids) for golden in self.golden):
             raise ValueError("a golden output has not one figure a class")
         if self.explanation is not None and set(self.explanation.classes) != set(ids):

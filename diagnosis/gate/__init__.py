@@ -13,6 +13,7 @@ from diagnosis.gate.features import (
     features,
     look,
     of_thumbnail,
+    statistics,
 )
 from diagnosis.gate.parameters import MAX_GATE_BYTES, Parameters
 from diagnosis.gate.record import SPOILS, Gate, GateCheck, Kind
@@ -35,4 +36,5 @@ __all__ = [
     "features",
     "look",
     "of_thumbnail",
+    "statistics",
 ]

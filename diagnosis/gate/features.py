@@ -6,6 +6,7 @@ and contrast say little. `gate-1` is the name of all that follows: another meani
 name, as with preprocessing steps.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,6 +106,38 @@ def of_thumbnail(colour: Floats) -> Floats:
             _frame(grey, standard),
         ]
     )
+
+
+#: Where `of_thumbnail` puts the figures of colour, and the moments of the grey levels.
+_COLOURS_AT: Final = _THUMB**2 + _CELLS**2 * _ORIENTATIONS
+_MOMENTS_AT: Final = _COLOURS_AT + 11 + 2 * _CHROMA**2 + _BINS
+
+
+def statistics(features: Floats) -> dict[str, float]:
+    """A few of the features that a person understands, each 0 to 1.
+
+    Args:
+        features: of an image, float64, shape (SIZE,).
+
+    Returns:
+        brightness: mean grey level. contrast: twice their standard deviation, which is 0.5 at
+        most. sharpness: mean difference of neighbours in standard deviations, 1 for more; noise
+        has about 1.1. dark and bright: shares of pixels at the ends. colour: mean difference of
+        the strongest and the weakest channel.
+    """
+    mean, log_deviation, _, _, _, dark, bright, down, across = features[
+        _MOMENTS_AT : _MOMENTS_AT + 9
+    ].tolist()
+    found = {
+        "brightness": mean,
+        "contrast": 2 * (math.exp(min(log_deviation, 0.0)) - 1e-3),
+        "sharpness": (down + across) / 2,
+        "dark": dark,
+        "bright": bright,
+        "colour": float(features[_COLOURS_AT + 4]),
+    }
+    # They come from the process that reads untrusted images, which may say anything finite.
+    return {name: min(max(value, 0.0), 1.0) for name, value in found.items()}
 
 
 def _content(grey: NDArray[np.uint8]) -> tuple[int, int, int, int]:

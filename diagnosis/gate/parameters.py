@@ -78,6 +78,17 @@ class Parameters:
         """(N,) the weakest of the parts decides, since each finds what the others miss."""
         return np.asarray(self.each(vectors).min(axis=1))
 
+    def place(self, vector: Floats) -> tuple[Floats, float, float]:
+        """Where one image (d,) lies among the good ones.
+
+        Returns:
+            (m,) standard deviations from their mean along each component; and how far inside and
+            outside of the components it is, on the scale of `each`.
+        """
+        apart = self._standard(vector[None])[0] - self.mean
+        each = self.each(vector[None])[0]
+        return apart @ self.components.T / np.sqrt(self.spread), float(each[1]), float(each[2])
+
     def kinds(self, vector: Floats) -> Floats:
         """(1 + k,) probabilities of the kinds for one image (d,), the good one first."""
         logits = (self._standard(vector[None]) @ self.weights.T + self.bias)[0]

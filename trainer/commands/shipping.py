@@ -55,6 +55,48 @@ def add_reliability(
 
 
 @refusing
+def add_reference(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of all data sets."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="DISEASE; may be repeated."),
+    ] = None,
+) -> None:
+    """Write into the shipped cards what validation images look like, to watch for drift."""
+    from trainer.drift import add_reference as add
+    from trainer.progress import Bars
+    from trainer.run import Watch
+    from trainer.shipping import shipped
+
+    settings = read_settings()
+    folder = data or settings.data
+    if folder is None or not folder.is_dir():
+        raise TrainerRefused("Name the folder of all data sets with --data, or set SIGHTLINE_DATA.")
+    table = Table("disease", "AUC of the card", "AUC now", "images", "limits", "card")
+    bars = Bars(told)
+    with bars.shown():
+        for one in shipped(tuple(only or ())):
+            if one.bundled:
+                continue
+            found = add(one, folder, settings, Watch(log=bars.log, files=bars.files))
+            made = found.reference
+            limits = {} if made is None else made.limits
+            table.add_row(
+                found.disease,
+                number(found.card_auc),
+                number(found.measured_auc),
+                "" if made is None else str(made.images),
+                ", ".join(f"{name} {value:.3f}" for name, value in limits.items()),
+                "left as it was" if made is None else "written",
+            )
+    shown.print(table)
+    shown.print(WARNING, highlight=False)
+
+
+@refusing
 def train_all(
     data: Annotated[
         Path | None,
