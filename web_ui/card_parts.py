@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from web_ui.labels import figure_name
+from web_ui.languages import _, translated
 
 Names = Mapping[str, str]
 """Names of the classes by id, which go before the names of fields."""
@@ -174,13 +175,13 @@ def fact_of(label: str, value: object, names: Names, *, verdict: bool = False) -
     if value is None or value == "" or isinstance(value, dict | list):
         return None
     if isinstance(value, bool):
-        return Fact(label, "yes" if value else "no", value if verdict else None)
+        return Fact(label, _("yes") if value else _("no"), value if verdict else None)
     return Fact(label, number(value) if isinstance(value, int | float) else name_or(value, names))
 
 
 def name_or(value: object, names: Names) -> str:
-    """The class of this id by its name; any other text as it is."""
-    return names.get(str(value), str(value))
+    """The class of this id by its name; any other text in the reader's language if it is known."""
+    return names.get(str(value)) or translated(str(value))
 
 
 def name_of(key: str, names: Names) -> str:
@@ -203,7 +204,7 @@ def _of_list(name: str, items: list[Any], names: Names) -> Part:
         if table := _table(rows, names, named=True):
             return Part(name, table=table)
         if not any(_without_name(item) for item in items):
-            return Part(name, facts=(Fact(name, ", ".join(label for label, _ in rows)),))
+            return Part(name, facts=(Fact(name, ", ".join(label for label, _item in rows)),))
         parts = (part_of(label, _without_name(item), names) for label, item in rows)
         return Part(name, parts=tuple(filter(None, parts)))
     plain = [name_or(item, names) for item in items if not isinstance(item, dict | list)]
@@ -216,7 +217,8 @@ def _row_name(item: Mapping[str, Any], place: int, names: Names) -> str:
     found = (str(item[key]) for key in _ROW_NAMES if item.get(key))
     if one := next(found, ""):
         return name_or(one, names)
-    return ": ".join(str(item[key]) for key in _ROW_PAIR if item.get(key)) or str(place)
+    pair = [str(item[key]) for key in _ROW_PAIR if item.get(key)]
+    return ": ".join([*map(figure_name, pair[:1]), *map(translated, pair[1:])]) or str(place)
 
 
 def _without_name(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,21 +245,21 @@ def _table(items: Iterable[tuple[str, Any]], names: Names, *, named: bool = Fals
         named: whether the names are for readers already, and made of the records' own fields.
     """
     rows = [(key, item) for key, item in items if item]
-    if not rows or not all(isinstance(item, dict) for _, item in rows):
+    if not rows or not all(isinstance(item, dict) for _key, item in rows):
         return None
     if any(figure_of(key, item, names) for key, item in rows):
         return None
     flat = [(key, _flat(_without_name(item) if named else item)) for key, item in rows]
     fields: list[str] = []
-    for _, item in flat:
+    for _key, item in flat:
         for key, value in item.items():
             if isinstance(value, dict | list) and not figure_of(key, value, names):
                 return None
             if key not in fields:
                 fields.append(key)
     # A column that no row has anything in says nothing.
-    fields = [key for key in fields if any(one.get(key) not in (None, "") for _, one in flat)]
-    if not fields or any(not set(fields) & set(item) for _, item in flat):
+    fields = [key for key in fields if any(one.get(key) not in (None, "") for _key, one in flat)]
+    if not fields or any(not set(fields) & set(item) for _key, item in flat):
         return None
     return Table(
         columns=tuple(name_of(key, names) for key in fields),

@@ -20,6 +20,7 @@ from web_ui.card_parts import (
     part_of,
 )
 from web_ui.labels import figure_name, is_non_commercial, point_name
+from web_ui.languages import _, translated
 
 #: Fields of a card and of an evaluation that have a place of their own on the page.
 _TOLD = {
@@ -122,7 +123,7 @@ class CardView:
     @classmethod
     def of(cls, card: Mapping[str, Any]) -> "CardView":
         """Arrange a card as it stands in `card.json`."""
-        names = {str(one["id"]): str(one["name"]) for one in card.get("classes", ())}
+        names = {str(one["id"]): translated(str(one["name"])) for one in card.get("classes", ())}
         calibration = card.get("calibration") or {}
         finding = card.get("finding")
         licence = str(card.get("licence", ""))
@@ -135,17 +136,17 @@ class CardView:
         )
         evaluation = card.get("evaluation") or {}
         return cls(
-            summary=str(card.get("summary", "")),
+            summary=translated(str(card.get("summary", ""))),
             version=str(card.get("version", "")),
             created_at=_moment(card.get("created_at")),
             finding=names.get(str(finding)),
             licence=licence,
             non_commercial=is_non_commercial(licence),
-            limitations=tuple(str(text) for text in card.get("limitations", ())),
+            limitations=tuple(translated(str(text)) for text in card.get("limitations", ())),
             evaluation=_measured(evaluation, names, finding),
             points=_points(card, evaluation.get("operating_points") or {}, names),
             temperature=calibration.get("temperature"),
-            fitted_on=str(calibration.get("fitted_on", "")),
+            fitted_on=translated(str(calibration.get("fitted_on", ""))),
             conformal=part_of("Conformal sets", card.get("conformal"), names),
             transfer=tuple(_measured(one, names, finding) for one in card.get("transfer", ())),
             gate=gate,
@@ -179,7 +180,7 @@ def _measured(record: Mapping[str, Any], names: Names, finding: object) -> Measu
         if key not in _TOLD_OF_EVALUATION and not key.startswith(_BASELINE)
     )
     return Measured(
-        dataset=str(record.get("dataset", "")),
+        dataset=translated(str(record.get("dataset", ""))),
         counts=tuple(filter(None, counts)),
         figures=tuple(one for one in ranked if not one.id.startswith(_CALIBRATION)),
         calibration=tuple(one for one in found if one.id.startswith(_CALIBRATION)),
@@ -214,7 +215,7 @@ def _baseline_name(key: str, record: Mapping[str, Any], names: Names, finding: o
     said = names.get(str(says.get(key)))
     if said is None:
         return figure_name(key.removeprefix(_BASELINE))
-    return f"Always “{said}”"
+    return _("Always “{name}”").format(name=said)
 
 
 def _points(
@@ -231,7 +232,7 @@ def _points(
                 threshold=float(point["threshold"]),
                 sensitivity=both.pop("sensitivity", None),
                 specificity=both.pop("specificity", None),
-                chosen_by=str(point.get("chosen_by", "")),
+                chosen_by=translated(str(point.get("chosen_by", ""))),
                 figures=tuple(both.values()),
             )
         )
@@ -245,13 +246,16 @@ def _making(card: Mapping[str, Any], names: Names) -> Part:
         " ".join([name_of(str(step["op"]), names), *_arguments(step)])
         for step in preprocessing.get("steps", ())
     ]
-    kind = "colour" if size.get("channels") == 3 else "grey"
-    shape = f"{size.get('width')} by {size.get('height')} pixels, {kind}"
+    shape = (
+        _("{width} by {height} pixels, colour")
+        if size.get("channels") == 3
+        else _("{width} by {height} pixels, grey")
+    ).format(width=size.get("width"), height=size.get("height"))
     facts = [
         fact_of("Input", shape, names),
         fact_of("Output", card.get("output"), names),
         fact_of("Preprocessing", preprocessing.get("name"), names),
-        fact_of("Steps", ", then ".join(steps), names),
+        fact_of("Steps", _(", then ").join(steps), names),
         fact_of("Card schema", card.get("schema_version"), names),
         fact_of("Seal", card.get("seal"), names),
     ]

@@ -71,6 +71,11 @@ def translated(text: str) -> str:
     return text
 
 
+def pgettext(context: str, text: str) -> str:
+    """A text that means two things in English, by what it means here."""
+    return _catalogue(language()).pgettext(context, text)
+
+
 def ngettext(one: str, many: str, count: int) -> str:
     """A text about a number of things in the reader's language."""
     return _catalogue(language()).ngettext(one, many, count)

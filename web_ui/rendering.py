@@ -38,7 +38,7 @@ def environment(bundle: Bundle) -> Environment:
     )
     # The extension's own methods of the environment are not known to type checkers.
     install = templates.install_gettext_callables  # type: ignore[attr-defined]
-    install(languages._, languages.ngettext, newstyle=True)
+    install(languages._, languages.ngettext, newstyle=True, pgettext=languages.pgettext)
     templates.filters.update(
         figure_name=labels.figure_name,
         interval_percent=views.interval_percent,

@@ -131,7 +131,8 @@ def percent(probability: float, digits: int = 1) -> str:
 def interval_percent(figure: Interval) -> str:
     """`94.1 % (91.0 to 96.5)`: a share with its 95 % interval."""
     low, high = figure.low * 100, figure.high * 100
-    return f"{percent(figure.value)} ({low:.1f} to {high:.1f})".replace(" ", _NO_BREAK)
+    between = _("{low} to {high}").format(low=f"{low:.1f}", high=f"{high:.1f}")
+    return f"{percent(figure.value)} ({between})".replace(" ", _NO_BREAK)
 
 
 def short_digest(digest: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from diagnosis.contracts import Prediction
 from web_ui.card_parts import Figure, figures_of
 from web_ui.labels import figure_name
+from web_ui.languages import translated
 
 #: Figures of a part of the patients, those that say most first; the first two that there are.
 _OF_A_PART = ("sensitivity", "specificity", "auc", "balanced_accuracy")
@@ -45,7 +46,7 @@ class Worth:
         finding = reading.operating_point.class_id if reading.operating_point else ""
         known = finding in counts
         return cls(
-            dataset=str(evaluation.get("dataset") or ""),
+            dataset=translated(str(evaluation.get("dataset") or "")),
             images=sum(counts.values()) or int(evaluation.get("images") or 0),
             with_finding=counts[finding] if known else None,
             without_finding=sum(counts.values()) - counts[finding] if known else None,
@@ -55,8 +56,9 @@ class Worth:
 
 def _group(record: Mapping[str, Any]) -> PatientGroup:
     figures = {one.id: one for one in figures_of(record.get("figures") or {}, {})}
+    column = figure_name(str(record.get("column", "")))
     return PatientGroup(
-        name=f"{figure_name(str(record.get('column', '')))}: {record.get('level', '')}",
+        name=f"{column}: {translated(str(record.get('level', '')))}",
         images=int(record.get("images") or 0),
         figures=tuple(figures[name] for name in _OF_A_PART if name in figures)[:2],
     )

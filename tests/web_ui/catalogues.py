@@ -5,16 +5,19 @@ that are used no more are dropped, and nothing is guessed.
 """
 
 import ast
+import json
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
 from diagnosis import WARNING, errors
+from diagnosis.audit import Action
 from diagnosis.errors import SightlineError
 from web_ui import labels, printing, read_first
 from web_ui.languages import LANGUAGES
@@ -47,21 +50,47 @@ _FIGURES = (
     "threshold", "coverage", "method", "temperature", "settings", "licence",
 )  # fmt: skip
 
+#: Steps of a reading, whose times its page tells.
+_STEPS = ("queue", "decode", "preprocess", "gate", "infer", "store")
+#: Sentences of cards into which the trainer puts values.
+_ON_CARDS = (
+    "{0}: recipe {1}, {2} training images. AUC {3} on held-out images.",
+    "{0} held-out images of {1}.",
+    "{0} validation images",
+    "{0} validation images of the run.",
+    "{0}, validation split",
+    "{0}: {1}, left out of training",
+    "{0} images of {1}; other kinds: {2}",
+    "Highest threshold with a sensitivity of {0} or more, on {1}.",
+    "Threshold at which the smaller of sensitivity and specificity is largest, on {0}.",
+    "Lowest threshold with a specificity of {0} or more, on {1}.",
+    (
+        "images of left-out acquisition families, altered as other devices would; measured on the"
+        " validation images"
+    ),
+    "female",
+    "male",
+    "unknown",
+)
+
 
 def texts() -> Catalog:
     """Every text of the pages, with the file that it stands in and no line."""
     found = Catalog(project="sightline", charset="utf-8")
 
-    def add(message: str | tuple[str, ...], place: str) -> None:
+    def add(message: str | tuple[str, ...], place: str, context: str | None = None) -> None:
         if message and (message if isinstance(message, str) else message[0]).strip():
-            found.add(message, locations=[(place, 0)])
+            found.add(message, locations=[(place, 0)], context=context)
 
     for path in sorted((ROOT / "web_ui" / "templates").rglob("*.html")):
         with path.open("rb") as file:
             for _line, function, message, _comments in babel_extract(
-                file, ("_", "gettext", "ngettext"), (), _JINJA
+                file, ("_", "gettext", "ngettext", "pgettext"), (), _JINJA
             ):
-                if function == "ngettext":
+                if function == "pgettext":
+                    assert isinstance(message, tuple)
+                    add(str(message[1]), _place(path), str(message[0]))
+                elif function == "ngettext":
                     assert isinstance(message, tuple)
                     add(tuple(str(one) for one in message[:2]), _place(path))
                 else:
@@ -73,8 +102,12 @@ def texts() -> Catalog:
     for path in sorted((ROOT / "diagnosis" / "catalogue").glob("*.toml")):
         for message in _of_catalogue(tomllib.loads(path.read_text())):
             add(message, _place(path))
-    figures = [labels.figure_name(one) for one in (*labels._NAMES, *_FIGURES)]
-    for word in (*_WORDS, *figures, *labels._POINTS.values(), WARNING):
+    for path in sorted((ROOT / "models").glob("*/*/card.json")):
+        for message in _of_card(json.loads(path.read_text())):
+            add(message, _place(path))
+    named = (*labels._NAMES, *_FIGURES, *_STEPS, *Action)
+    figures = [labels.figure_name(one) for one in named]
+    for word in (*_WORDS, *_ON_CARDS, *figures, *labels._POINTS.values(), WARNING):
         add(word, "diagnosis")
     return found
 
@@ -159,6 +192,17 @@ def _of_catalogue(disease: object) -> Iterator[str]:
     elif isinstance(disease, list):
         for one in disease:
             yield from _of_catalogue(one)
+
+
+def _of_card(card: dict[str, Any]) -> Iterator[str]:
+    """What the card of a model that ships says in free text, to everybody who reads it."""
+    yield from card["limitations"]
+    yield card["population"]["description"]
+    yield card["training"]["dataset"]
+    yield card["gate"]["measured_on"]
+    for check in card["gate"]["checks"]:
+        if "_" not in check["kind"]:
+            yield check["kind"]
 
 
 _SENTENCES = {"name", "modality", "summary", "intended_use", "suitable_image", "maturity_reason"}

@@ -15,6 +15,7 @@ from tests.web_ui.test_readings import text_of
 from web_ui.card_parts import Figure, part_of
 from web_ui.card_view import CardView
 from web_ui.labels import HEATMAP_COLOURS, figure_name, is_non_commercial
+from web_ui.languages import LANGUAGES, speaking
 
 ROOT = Path(__file__).parents[2]
 CARD = "/diseases/mole/card"
@@ -32,8 +33,8 @@ async def test_the_card_is_told_in_words(client: httpx.AsyncClient) -> None:
         "Calibration error before calibration 0.094",
         "made more careful by a temperature of 1.31",
         "photographs 120 90 0.980",
-        "sex: female 100 40 0.971",
-        "sex: unknown 100 40 \N{EN DASH} not measured",
+        "Sex: female 100 40 0.971",
+        "Sex: unknown 100 40 \N{EN DASH} not measured",
         "Positive predictive value at 10 % prevalence 0.600",
         "Films of another hospital, left out of training: AUC 0.983",
         "No commercial use.",
@@ -92,6 +93,34 @@ async def test_every_card_that_ships_is_shown(
         assert f"{figure_name(name)} {figure['value']:.3f}" in text
     for measured in shipped["transfer"]:
         assert measured["dataset"] in text
+
+
+@pytest.mark.parametrize("shipped", shipped_cards().values(), ids=shipped_cards().keys())
+@pytest.mark.parametrize("code", [one for one in LANGUAGES if one != "en"])
+def test_every_card_that_ships_speaks_the_reader_s_language(
+    shipped: dict[str, Any], code: str
+) -> None:
+    english = CardView.of(shipped)
+    with speaking(code):
+        told = CardView.of(shipped)
+    pairs = [
+        (english.summary, told.summary),
+        (english.fitted_on, told.fitted_on),
+        *zip(english.limitations, told.limitations, strict=True),
+        *(
+            (one.chosen_by, other.chosen_by)
+            for one, other in zip(english.points, told.points, strict=True)
+        ),
+        *(
+            (one.dataset, other.dataset)
+            for one, other in zip(english.transfer, told.transfer, strict=True)
+        ),
+    ]
+    assert [one for one, other in pairs if one == other] == []
+    # No word of the English one is left over, but for names.
+    assert " training images" not in told.summary
+    assert "held-out" not in told.fitted_on
+    assert not any("validation images" in point.chosen_by for point in told.points)
 
 
 async def test_a_card_with_fields_of_tomorrow_is_shown_with_them(
