@@ -70,7 +70,7 @@ USERS = (
                     *("get", "set", "del", "exists", "incrby", "watch", "unwatch"),
                     *("hset", "hget", "hmget", "hgetall", "hdel", "sadd", "smembers"),
                     *("zadd", "zrem", "zcard", "zmscore", "zrange", "zrangebyscore"),
-                    *("zrevrangebylex", "xadd", "xlen", "xack", "xdel", "xreadgroup"),
+                    *("zrevrangebylex", "xadd", "xlen", "xrange", "xack", "xdel", "xreadgroup"),
                     *("xautoclaim", "xclaim", "xpending", "xgroup|create"),
                 ),
             ),

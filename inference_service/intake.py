@@ -62,7 +62,7 @@ class Intake:
         """Raise QueueFull where too many files wait; before any of their bytes are read."""
         at, waiting = self._backlog
         if time.monotonic() - at > _BACKLOG_SECONDS:
-            waiting = await self._batches.backlog()
+            waiting = (await self._batches.backlog()).files
             self._backlog = time.monotonic(), waiting
         if waiting >= self._most_waiting:
             raise QueueFull

@@ -49,6 +49,8 @@ class LiveModel:
     """Of the checked demo images, so that a reading of one says so."""
     gate: OpenGate | None = None
     """Says whether an image may be judged; None where the artifact takes any."""
+    weight_bytes: int = 0
+    """Size of the file of weights that its engine runs."""
     users: int = field(default=0, repr=False)
     retired: bool = field(default=False, repr=False)
 
@@ -139,7 +141,14 @@ def proved(
         demos={name: Demo(image.clean, image.facts.media_type) for name, image in images.items()},
         demo_digests=frozenset(image.facts.digest for image in images.values()),
         gate=artifact.open_gate(disease),
+        weight_bytes=_weight_bytes(artifact, engine),
     )
+
+
+def _weight_bytes(artifact: VerifiedArtifact, engine: Engine) -> int:
+    """Of the graph that answers; of a `.keras` file that came without one, the whole file."""
+    weights = artifact.int8_bin if engine.precision == "int8" else artifact.ir_bin
+    return len(artifact.keras if weights is None else weights)
 
 
 def _demo(name: str, data: bytes, card: Card, decoders: Decoders) -> Decoded:

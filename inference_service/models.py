@@ -43,7 +43,7 @@ class Models:
         registry: which version is live.
         diseases: the catalogue.
         load: makes a live model of a folder.
-        metrics: `sightline_model_live` is kept up to date.
+        metrics: what is live, and how each load went.
     """
 
     def __init__(
@@ -172,6 +172,8 @@ class Models:
 
     def _loaded(self, disease: Disease, folder: Path) -> LiveModel | Refused:
         began = time.perf_counter()
+        loads = self._metrics.model_loads
+        swapped = isinstance(self._entries.get(disease.id), LiveModel)
         try:
             model = self._load(disease, folder)
         except TemporarilyUnavailable:
@@ -181,14 +183,18 @@ class Models:
             log.error(  # noqa: TRY400 - the cause says it; a traceback adds nothing
                 "model refused", disease=disease.id, version=folder.name, cause=_cause(error)
             )
+            loads.labels(disease.id, "refused").inc()
             return Refused(folder.name)
+        seconds = time.perf_counter() - began
+        loads.labels(disease.id, "swapped" if swapped else "loaded").inc()
+        self._metrics.model_load_seconds.labels(disease.id).set(seconds)
         log.info(
             "model live",
             disease=disease.id,
             version=model.card.version,
             digest=model.card.files.keras.digest,
             precision=model.engine.precision,
-            seconds=round(time.perf_counter() - began, 2),
+            seconds=round(seconds, 2),
         )
         return model
 
@@ -211,6 +217,9 @@ class Models:
             gauge.remove(disease_id, _version(old))
         if new is not None:
             gauge.labels(disease_id, _version(new)).set(isinstance(new, LiveModel))
+        # Of one that was refused or is gone nothing is in memory.
+        size = new.weight_bytes if isinstance(new, LiveModel) else 0
+        self._metrics.model_bytes.labels(disease_id).set(size)
 
 
 def _version(entry: LiveModel | Refused) -> str:

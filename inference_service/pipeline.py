@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -19,11 +18,13 @@ from diagnosis.contracts import (
     SuggestionList,
 )
 from diagnosis.errors import Overloaded, StoreUnavailable
+from diagnosis.gate import statistics
 from diagnosis.image_store import ImageStore, kept_as
 from diagnosis.queue import Batches
 from diagnosis.reading import compose
 from diagnosis.results import ResultStore
-from diagnosis.telemetry import Metrics
+from diagnosis.telemetry import OTHER_CLASS, Metrics
+from inference_service.ask import Ask
 from inference_service.decoding import Decoded, Decoders
 from inference_service.loading import LiveModel
 from inference_service.models import Models
@@ -205,15 +206,20 @@ class Pipeline:
         self.count(prediction)
         return prediction
 
-    async def compute(self, place: Place, ask: "Ask") -> "tuple[Prediction, Files]":
+    async def compute(self, place: Place, ask: Ask) -> "tuple[Prediction, Files]":
         """A reading that is not kept yet, and the files to keep for it; raises as `read` does."""
         return await self._run(place, lambda waited: self._work(ask, waited))
 
     def count(self, prediction: Prediction) -> None:
         """A reading was kept."""
-        self._metrics.readings.labels(
-            prediction.disease, prediction.outcome, prediction.band or "none"
-        ).inc()
+        disease, band = prediction.disease, prediction.band or "none"
+        self._metrics.readings.labels(disease, prediction.outcome, band).inc()
+        if prediction.top:
+            first = prediction.top[0]
+            known = self._models.disease(disease).class_ids
+            name = first.id if first.id in known else OTHER_CLASS
+            self._metrics.predictions.labels(disease, name, band).inc()
+            self._metrics.confidence.labels(disease).observe(first.probability)
 
     async def suggest(self, place: Place, data: bytes) -> SuggestionList:
         """What an image may be read for; nothing of it is kept.
@@ -341,7 +347,7 @@ class Pipeline:
             return False
         return was_there
 
-    def _work(self, ask: "Ask", waited: float) -> "tuple[Prediction, Files]":
+    def _work(self, ask: Ask, waited: float) -> "tuple[Prediction, Files]":
         """Everything between the upload and the store, in one thread."""
         timings: dict[str, float] = {}
         took = self._metrics.took
@@ -355,6 +361,9 @@ class Pipeline:
                 verdict = model.gate.judge(image.look)
                 judged = time.perf_counter() - began
                 took(ask.disease, "gate", timings, image.look_seconds + judged)
+                self._metrics.saw(ask.disease, statistics(image.look.features))
+                if verdict.reason is not None:
+                    self._metrics.gate_refusals.labels(ask.disease, verdict.reason.code).inc()
             outputs = None
             if verdict is None or verdict.reading.passed:
                 assert image.array is not None
@@ -380,7 +389,7 @@ class Pipeline:
         files = (image.clean,) if image.dicom is None else (image.clean, image.dicom)
         return prediction, dict(zip(prediction.image.kept, files, strict=True))
 
-    def _decode(self, ask: "Ask", model: LiveModel, timings: dict[str, float]) -> Decoded:
+    def _decode(self, ask: Ask, model: LiveModel, timings: dict[str, float]) -> Decoded:
         """The image from a process of its own. `decode` is all that is not one of the two steps
         that are timed there: a refused image's time too, and the way to and fro."""
         began, inside = time.perf_counter(), 0.0
@@ -482,17 +491,3 @@ class Pipeline:
         """One lock an image: a reading of it is not added while another's deletion looks whether
         any is left."""
         return self._locks.setdefault(name, asyncio.Lock())
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One reading that is asked for: of an image, or of a file of a batch, whose id is fixed."""
-
-    disease: str
-    data: bytes
-    operating_point: OperatingPointName | None
-    unit: str
-    created_by: str
-    patient_reference: str | None
-    prediction_id: UUID | None = None
-    batch: UUID | None = None

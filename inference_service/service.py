@@ -59,6 +59,7 @@ class Service:
         self.results = results or connect(*redis)
         self.audit = audit or connect_audit(*redis)
         self.batches = batches or connect_batches(*redis)
+        self.batches.on_done = self.batch_done
         self.images = FolderImageStore(settings.image_dir)
         self.intake = Intake(
             self.batches,
@@ -145,8 +146,14 @@ class Service:
         self.metrics.store_up.set(1)
         return True
 
+    def batch_done(self) -> None:
+        """A batch was done by what this process did last of it."""
+        self.metrics.batches.labels("done").inc()
+
     async def _count_waiting(self) -> None:
-        self.metrics.batch_items_waiting.set(await self.batches.backlog())
+        backlog = await self.batches.backlog()
+        self.metrics.batch_items_waiting.set(backlog.files)
+        self.metrics.batch_oldest_waiting.set(backlog.oldest_seconds)
 
     async def _follow_registry(self) -> None:
         await asyncio.to_thread(self.models.seed, self.settings.models_dir)

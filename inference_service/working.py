@@ -28,7 +28,8 @@ from diagnosis.errors import (
     TemporarilyUnavailable,
 )
 from diagnosis.queue import Finished, Taken, Work
-from inference_service.pipeline import Ask, Files
+from inference_service.ask import Ask
+from inference_service.pipeline import Files
 from inference_service.service import Service, end_tasks
 
 #: How long it is waited for work where there was none, at first and at most.
@@ -66,6 +67,7 @@ class Worker:
         settings = service.settings
         self._service = service
         self._work = work
+        work.on_done = service.batch_done
         self._name = name
         self._lease = timedelta(seconds=settings.batch_lease_seconds)
         # Enough to keep every thread at work while others are taken and finished.
@@ -234,21 +236,24 @@ class Worker:
             self._something_made.clear()
             while self._made:
                 group = self._made[:_FINISHED_AT_ONCE]
+                began = time.perf_counter()
                 try:
                     kept = await self._work.finish([one.finished for one in group])
                 except StoreUnavailable as error:
                     log.warning("batches", cause=error.cause)
                     await asyncio.sleep(_PAUSE)
                     continue
+                seconds = time.perf_counter() - began
                 del self._made[: len(group)]
                 # They are finished; what is left to do with their files is done beside the next.
                 for one in group:
                     self._let_go(one.finished.taken)
-                await self._tidy(group, kept)
+                await self._tidy(group, kept, seconds)
 
-    async def _tidy(self, group: Sequence[_Made], kept: Sequence[bool]) -> None:
-        """Count what was finished, and see to the files of it."""
-        pipeline, items = self._service.pipeline, self._service.metrics.batch_items
+    async def _tidy(self, group: Sequence[_Made], kept: Sequence[bool], seconds: float) -> None:
+        """Count what was finished, in so many seconds, and see to the files of it."""
+        pipeline, metrics = self._service.pipeline, self._service.metrics
+        items, steps = metrics.batch_items, metrics.step_seconds
         after = []
         for one, ours in zip(group, kept, strict=True):
             prediction = one.finished.prediction
@@ -261,6 +266,9 @@ class Worker:
             items.labels("failed" if prediction is None else "done").inc()
             if prediction is not None:
                 pipeline.count(prediction)
+                # As of a reading: until it is durable, which for all of a group is at once.
+                stored = seconds + prediction.timings_ms.get("store", 0.0) / 1000
+                steps.labels(prediction.disease, "store").observe(stored)
                 after.append(self._after(one, prediction))
         await asyncio.gather(*after)
 

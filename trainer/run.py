@@ -57,6 +57,8 @@ class Watch:
     log: Callable[[str], None] = lambda _: None
     files: Progress | None = None
     callbacks: Callable[[str, int], Sequence[Any]] = lambda _name, _epochs: ()
+    measure: Callable[[str, int], Sequence[Any]] = lambda _disease, _images: ()
+    """Further callbacks, of a fit for a disease to so many images."""
 
 
 @dataclass(frozen=True)

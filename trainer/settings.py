@@ -63,6 +63,16 @@ class Settings(BaseSettings):
         None,
         description="Cluster for `--engine ray`: HOST:6379 or ray://HOST:10001; unset: one here.",
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which `train` answers /metrics while it runs; unset: nothing listens.",
+    )
+    metrics_address: str = Field(
+        "127.0.0.1",
+        description="Address of that port; a Prometheus elsewhere needs one that it can reach.",
+    )
     workers: int = Field(
         2, ge=1, le=64, description="Threads that decode, preprocess and augment images."
     )

@@ -214,7 +214,10 @@ def fit_one(
         family_of=run.families.of,
         frozen=frozen,
         log=run.watch.log,
-        callbacks=run.watch.callbacks,
+        callbacks=lambda name, epochs: (
+            *run.watch.callbacks(name, epochs),
+            *run.watch.measure(run.disease.id, len(train)),
+        ),
         checkpoints=checkpoints,
     )
     history = fit(run.recipe, built, task)

@@ -30,6 +30,7 @@ from diagnosis.queue.memory import MemoryQueue
 from diagnosis.queue.protocol import (
     MAX_PAGE,
     MOST_TRIES,
+    Backlog,
     Batches,
     Finished,
     Taken,
@@ -42,6 +43,7 @@ from diagnosis.redis_connection import open_client
 __all__ = [
     "MAX_PAGE",
     "MOST_TRIES",
+    "Backlog",
     "Batches",
     "Finished",
     "MemoryQueue",

@@ -13,9 +13,11 @@ from diagnosis.queue import records
 from diagnosis.queue.protocol import (
     MOST_TRIES,
     Accepted,
+    Backlog,
     BatchPage,
     Finished,
     ItemPage,
+    OnDone,
     Readable,
     Taken,
 )
@@ -42,6 +44,8 @@ class _Kept:
     """Entries that nobody took yet."""
     held: dict[str, _Held] = field(default_factory=dict)
     finished: datetime | None = None
+    since: dict[int, float] = field(default_factory=dict)
+    """When each file began to wait, on the queue's clock."""
 
     def now(self) -> Batch:
         counts: dict[str, int] = {}
@@ -70,6 +74,7 @@ class MemoryQueue:
         self._kept: dict[tuple[str, UUID], _Kept] = {}
         self._entries = count()
         self._last: tuple[str, UUID] = ("", UUID(int=0))
+        self.on_done: OnDone = lambda: None
 
     async def create(self, batch: Batch) -> None:
         self._kept[batch.unit, batch.id] = _Kept(batch)
@@ -141,13 +146,16 @@ class MemoryQueue:
                 kept.finished = now()
             elif queued:
                 kept.new[str(next(self._entries))] = one.number
+                kept.since[one.number] = self._clock()
         return tuple(found)
 
     async def close_batch(self, unit: str, batch_id: UUID) -> Batch:
         kept = self._of(unit, batch_id)
         if kept.stands != records.CLOSED:
             self._takes_files(kept)
-        kept.stands = records.CLOSED
+        was_open, kept.stands = kept.stands == records.OPEN, records.CLOSED
+        if was_open and kept.now().state == "done":
+            self.on_done()
         return kept.now()
 
     async def cancel(
@@ -182,6 +190,7 @@ class MemoryQueue:
                 update={"state": "waiting", "problem": None, "tries": 0}
             )
             kept.new[str(next(self._entries))] = number
+            kept.since[number] = self._clock()
         return len(again)
 
     async def forget(self, unit: str, batch_id: UUID, prediction_id: UUID) -> None:
@@ -194,8 +203,13 @@ class MemoryQueue:
     async def delete(self, unit: str, batch_id: UUID) -> None:
         self._kept.pop((unit, batch_id), None)
 
-    async def backlog(self) -> int:
-        return sum(len(one.new) + len(one.held) for one in self._kept.values())
+    async def backlog(self) -> Backlog:
+        waiting = [
+            self._clock() - one.since[number]
+            for one in self._kept.values()
+            for number in (*one.new.values(), *(held.number for held in one.held.values()))
+        ]
+        return Backlog(len(waiting), max(waiting, default=0.0))
 
     async def claim(self, worker: str, most: int, readable: Readable) -> tuple[Taken, ...]:
         order = sorted(place for place, one in self._kept.items() if readable(one.batch))
@@ -270,6 +284,8 @@ class MemoryQueue:
             changes["tries"] = one.taken.item.tries
             kept.items[item.number] = item.model_copy(update=changes)
             kept.finished = now()
+            if kept.now().state == "done":
+                self.on_done()
         return tuple(made)
 
     async def ping(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from diagnosis.contracts import Batch, BatchItem, ItemState, Notice, Prediction
@@ -16,6 +16,8 @@ BatchPage = tuple[tuple[Batch, ...], str | None]
 ItemPage = tuple[tuple[BatchItem, ...], str | None]
 #: What became of a file that was handed in: taken, or there before with the same content.
 Accepted = Literal["accepted", "there"]
+#: Called after each step that was the last of a batch: whoever made that step, once.
+OnDone = Callable[[], None]
 #: Whether a batch, with its counts as they are now or not, can be read at the moment.
 Readable = Callable[[Batch], bool]
 
@@ -43,10 +45,20 @@ class Finished:
         assert (self.prediction is None) != (self.problem is None)
 
 
+class Backlog(NamedTuple):
+    """What waits for workers, in all units."""
+
+    files: int
+    oldest_seconds: float
+    """For how long the oldest of them has waited; 0 where none does."""
+
+
 class Batches(Protocol):
     """Batches and their files. Every method may raise StoreUnavailable; those that are about one
     batch raise UnknownBatch where the unit has none of this id.
     """
+
+    on_done: OnDone
 
     async def create(self, batch: Batch) -> None:
         """Keep a batch, which is open and has no files yet."""
@@ -137,8 +149,8 @@ class Batches(Protocol):
         """Delete a batch whose readings are deleted; it must be cancelled or done. Nothing of it
         is left. Nothing happens where there is none."""
 
-    async def backlog(self) -> int:
-        """How many files wait for a worker, in all units."""
+    async def backlog(self) -> Backlog:
+        """The files that no worker has finished."""
 
     async def ping(self) -> None:
         """Return when the store answers."""
@@ -151,6 +163,8 @@ class Work(Protocol):
     """The workers' end of the queue. Every method may raise StoreUnavailable; what was taken then
     comes again after its lease at the latest, and what was finished is finished once.
     """
+
+    on_done: OnDone
 
     async def claim(self, worker: str, most: int, readable: Readable) -> tuple[Taken, ...]:
         """Take files that nobody reads: in turn from each batch that has some.

@@ -1,7 +1,8 @@
 """Batches and their files in Redis; durability is the server's, which runs with AOF `always`."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -17,7 +18,7 @@ from diagnosis.errors import (
     UnknownBatch,
 )
 from diagnosis.queue import records
-from diagnosis.queue.protocol import Accepted, BatchPage, ItemPage
+from diagnosis.queue.protocol import Accepted, Backlog, BatchPage, ItemPage, OnDone
 from diagnosis.redis_connection import answers
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class RedisBatches:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self.on_done: OnDone = lambda: None
 
     async def create(self, batch: Batch) -> None:
         unit, name = batch.unit, batch.id.hex
@@ -175,15 +177,19 @@ class RedisBatches:
     async def close_batch(self, unit: str, batch_id: UUID) -> Batch:
         record = records.record(unit, batch_id.hex)
 
-        async def change(transaction: Pipeline) -> None:
+        async def change(transaction: Pipeline) -> bool:
             stands = cast("bytes | None", await transaction.hget(record, "stands"))
             if stands != records.CLOSED:
                 _takes_files(stands)
             transaction.multi()  # type: ignore[no-untyped-call]
             transaction.hset(record, "stands", cast("str", records.CLOSED))
+            transaction.zcard(records.place(unit, batch_id.hex, records.WAITING))
+            return stands == records.OPEN
 
         async with answers():
-            await guarded(self._client, [record], change)
+            closed, (*_, waiting) = await guarded_answers(self._client, [record], change)
+        if closed and not waiting:
+            self.on_done()
         return await self.get(unit, batch_id)
 
     async def cancel(
@@ -279,7 +285,7 @@ class RedisBatches:
             transaction.zrem(records.batches(unit), name)
             await transaction.execute()
 
-    async def backlog(self) -> int:
+    async def backlog(self) -> Backlog:
         async with answers():
             units = [
                 one.decode()
@@ -293,7 +299,13 @@ class RedisBatches:
                 for unit, names in zip(units, working, strict=True):
                     for name in names:
                         asking.xlen(records.stream(unit, name.decode()))
-                return sum(await asking.execute())
+                        asking.xrange(records.stream(unit, name.decode()), count=1)
+                answered = await asking.execute()
+        # What is finished is deleted from its stream; an id begins with when it was added, in ms.
+        oldest = [entry.split(b"-")[0] for found in answered[1::2] for entry, _ in found]
+        since = min((int(one) / 1000 for one in oldest), default=None)
+        waited = 0.0 if since is None else max(time.time() - since, 0.0)
+        return Backlog(sum(answered[::2]), waited)
 
     async def ping(self) -> None:
         async with answers():
@@ -339,15 +351,23 @@ async def guarded(
     Raises:
         StoreUnavailable: others changed them every time.
     """
+    result, _ = await guarded_answers(client, watched, change)
+    return result
+
+
+async def guarded_answers(
+    client: Redis, watched: Sequence[str], change: Callable[[Pipeline], Awaitable[T]]
+) -> tuple[T, list[Any]]:
+    """As `guarded`, with what the commands were answered."""
     async with client.pipeline(transaction=True) as transaction:
         for _ in range(_MOST_TRIES):
             await transaction.watch(*watched)
             result = await change(transaction)
             try:
-                await transaction.execute()
+                answered = await transaction.execute()
             except WatchError:
                 continue
-            return result
+            return result, answered
     raise StoreUnavailable(cause="too many changed the same batch")
 
 

@@ -15,8 +15,8 @@ from redis.exceptions import ResponseError
 from diagnosis.contracts import Batch, Notice, now
 from diagnosis.errors import GaveUp
 from diagnosis.queue import records
-from diagnosis.queue.protocol import MOST_TRIES, Finished, Readable, Taken
-from diagnosis.queue.redis_batches import cancel_waiting, guarded
+from diagnosis.queue.protocol import MOST_TRIES, Finished, OnDone, Readable, Taken
+from diagnosis.queue.redis_batches import cancel_waiting, guarded, guarded_answers
 from diagnosis.redis_connection import answers, stream_entries
 from diagnosis.results.entering import enter
 
@@ -37,6 +37,7 @@ class RedisWork:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self.on_done: OnDone = lambda: None
         # Where the last claim ended.
         self._last: _Place = ("", "")
 
@@ -142,7 +143,7 @@ class RedisWork:
             records.item(unit, name, number) for name, number in zip(names, numbers, strict=True)
         ]
 
-        async def change(transaction: Pipeline) -> tuple[bool, ...]:
+        async def change(transaction: Pipeline) -> tuple[tuple[bool, ...], int]:
             waiting: set[tuple[str, int]] = set()
             for name in {*names}:
                 asked = [one for of, one in zip(names, numbers, strict=True) if of == name]
@@ -165,9 +166,18 @@ class RedisWork:
                 if entry is not None:
                     transaction.xack(records.stream(unit, name), records.GROUP, entry)
                     transaction.xdel(records.stream(unit, name), entry)
-            return tuple(waits)
+            changed = {name for name, waited in zip(names, waits, strict=True) if waited}
+            for name in changed:
+                transaction.hget(records.record(unit, name), "stands")
+                transaction.zcard(records.place(unit, name, records.WAITING))
+            return tuple(waits), len(changed)
 
-        return await guarded(self._client, keys, change)
+        (kept, changed), answered = await guarded_answers(self._client, keys, change)
+        ends = answered[-2 * changed :] if changed else []
+        for stands, waiting in zip(ends[::2], ends[1::2], strict=True):
+            if stands == records.CLOSED and not waiting:
+                self.on_done()
+        return kept
 
     async def ping(self) -> None:
         async with answers():

@@ -147,6 +147,7 @@ async def begin(
     )
     async with audit.doing(Action.UPLOAD, batch.id):
         await service.batches.create(batch)
+    service.metrics.batches.labels("accepted").inc()
     return batch
 
 
@@ -300,7 +301,10 @@ async def cancel_batch(
     async with audit.doing(Action.BATCH_CHANGE, batch.id):
         cancelled = await service.batches.cancel(batch.unit, batch.id)
         await service.intake.drop(batch, cancelled)
-        return await service.batches.get(batch.unit, batch.id)
+        after = await service.batches.get(batch.unit, batch.id)
+    if after.state == "cancelled" != batch.state:
+        service.metrics.batches.labels("cancelled").inc()
+    return after
 
 
 @router.post(
@@ -377,6 +381,7 @@ async def delete_batch(
                     remedy="Delete it again; that goes on where this ended.",
                 )
         await service.batches.delete(batch.unit, batch.id)
+    service.metrics.batches.labels("deleted").inc()
 
 
 async def found(unit: str, batch_id: UUID, action: Action, audit: Audit, service: Service) -> Batch:

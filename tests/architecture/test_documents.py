@@ -13,6 +13,7 @@ from typer.main import get_command
 from diagnosis import WARNING
 from diagnosis.artifacts import Card
 from diagnosis.telemetry import Metrics
+from tests.fixtures.exposition import name_of, own_metrics
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -39,8 +40,7 @@ def every_setting() -> set[str]:
 
 
 def every_metric() -> set[str]:
-    families = Metrics("test").registry.collect()
-    return {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
+    return {name_of(one) for one in own_metrics()}
 
 
 def every_command() -> set[str]:

@@ -1,5 +1,6 @@
 """The gate: features that a file's size and grey curve do not change, reasons, and its file."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from PIL import Image
 from diagnosis.artifacts import open_artifact
 from diagnosis.artifacts.card import Card
 from diagnosis.errors import ArtifactRefused, CardRefused, DigestMismatch
-from diagnosis.gate import SIZE, Parameters, features, look
+from diagnosis.gate import SIZE, SPOILS, Parameters, features, look, statistics, verdict
+from diagnosis.telemetry.metrics import LABELS
 from tests.fixtures.artifacts import change_card, variant
 from tests.fixtures.gates import blot, film, film_gate, give_gate, open_film_gate
 
@@ -39,6 +41,39 @@ def test_every_image_gives_the_same_number_of_finite_features(shape: tuple[int, 
         found = features(pixels)
         assert found.shape == (SIZE,)
         assert np.isfinite(found).all()
+
+
+def test_statistics_say_what_a_person_sees_and_stay_from_0_to_1() -> None:
+    halves = np.zeros((64, 64), np.uint8)
+    # Not side by side: a plain side would be cut off as a frame.
+    halves[:32, 32:] = halves[32:, :32] = 255
+    red = np.zeros((64, 64, 3), np.uint8)
+    red[..., 0] = 200
+    noise = np.random.default_rng(1).integers(0, 256, (32, 32)).astype(np.uint8)
+    black, white, split, coloured, noisy, smooth = (
+        statistics(features(one))
+        for one in (np.zeros((64, 64), np.uint8), 255 - np.zeros((64, 64), np.uint8), halves,
+                    red, noise, film(2000))
+    )  # fmt: skip
+    assert (black["brightness"], black["dark"], black["bright"]) == (0, 1, 0)
+    assert black["contrast"] == pytest.approx(0)
+    assert (white["brightness"], white["dark"], white["bright"]) == (pytest.approx(1), 0, 1)
+    assert split["contrast"] == pytest.approx(1, abs=0.05)
+    # But for the seam, which is blurred.
+    assert (split["dark"], split["bright"]) == pytest.approx((0.45, 0.45), abs=0.05)
+    assert coloured["colour"] == pytest.approx(200 / 255)
+    assert black["colour"] == 0
+    assert noisy["sharpness"] > 0.9 > 3 * smooth["sharpness"]
+    for wild in (-1e300, 1e300):
+        found = statistics(np.full(SIZE, wild))
+        assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_every_reason_of_the_gate_is_one_that_is_counted() -> None:
+    source = Path(verdict.__file__).read_text(encoding="utf-8")
+    written = set(re.findall(r'code="(gate-[a-z-]+)"', source))
+    spoilt = {f"gate-{one.replace('_', '-')}" for one in SPOILS}
+    assert written | spoilt == set(LABELS["sightline_gate_refusals", "reason"])
 
 
 def test_size_depth_and_frame_of_a_file_say_next_to_nothing() -> None:

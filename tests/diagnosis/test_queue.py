@@ -385,9 +385,54 @@ async def test_the_backlog_is_what_waits(queue: Queue) -> None:
     before = await queue.batches.backlog()
     await queue.make(items=3)
     taken = await queue.claim(most=2)
-    assert await queue.batches.backlog() == before + 3
+    assert (await queue.batches.backlog()).files == before.files + 3
     await queue.work.finish([reading_of(one) for one in taken])
-    assert await queue.batches.backlog() == before + 1
+    assert (await queue.batches.backlog()).files == before.files + 1
+
+
+async def test_whoever_does_the_last_of_a_batch_is_told_once(queue: Queue) -> None:
+    told: list[str] = []
+    queue.work.on_done = lambda: told.append("work")
+    queue.batches.on_done = lambda: told.append("batches")
+    # In memory both ends are one.
+    work, batches = ("batches", "batches") if queue.work is queue.batches else ("work", "batches")
+    batch = await queue.make(items=40, closed=True)
+    taken = await queue.claim()
+    made = [reading_of(one) for one in taken]
+    await queue.work.finish(made[:39])
+    assert told == []
+    # Twice at the same time, as where a lease ended in between.
+    await asyncio.gather(queue.work.finish(made[30:]), queue.work.finish(made[30:]))
+    assert told == [work]
+    await queue.work.finish(made)
+    await queue.batches.close_batch(queue.unit, batch.id)
+    assert told == [work]
+
+    # All is read before it is closed: then closing it is the last.
+    batch = await queue.make(items=2)
+    await queue.work.finish([reading_of(one) for one in await queue.claim()])
+    assert told == [work]
+    for _ in range(2):
+        await queue.batches.close_batch(queue.unit, batch.id)
+    assert told == [work, batches]
+
+    # What is cancelled is not done.
+    batch = await queue.make(items=2)
+    await queue.batches.cancel(queue.unit, batch.id)
+    assert told == [work, batches]
+
+
+async def test_the_backlog_tells_how_long_its_oldest_file_waits(queue: Queue) -> None:
+    batch = await queue.make(items=1)
+    await asyncio.sleep(0.06)
+    await queue.make(items=1)
+    before = (await queue.batches.backlog()).oldest_seconds
+    assert before >= 0.05
+    await queue.work.finish([reading_of(one) for one in await queue.claim()])
+    # Tests share a server: others may have files that wait, but not these.
+    assert await queue.items(batch)
+    left = await queue.batches.backlog()
+    assert left.files > 0 or left.oldest_seconds == 0
 
 
 async def test_many_workers_read_each_item_once(queue: Queue) -> None:

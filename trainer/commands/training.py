@@ -76,6 +76,7 @@ def train(
     from trainer.progress import Bars
     from trainer.run import Request, Watch
     from trainer.train import train as run
+    from trainer.watching import measured
 
     settings = read_settings()
     stamp = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
@@ -101,10 +102,9 @@ def train(
         others=tuple(others or ()),
     )
     bars = Bars(told)
-    with bars.shown():
-        folder = run(
-            request, settings, Watch(log=bars.log, files=bars.files, callbacks=bars.callbacks)
-        )
+    with measured(settings) as measure, bars.shown():
+        watch = Watch(log=bars.log, files=bars.files, callbacks=bars.callbacks, measure=measure)
+        folder = run(request, settings, watch)
     typer.echo(f"{folder}")
     told.print(f"Read {folder / 'report.html'}, then: trainer publish {folder}", highlight=False)
 
