@@ -24,7 +24,7 @@ inference)
   ;;
 monitoring)
   packages+=(prometheus prometheus-alertmanager)
-  units=(prometheus.service prometheus-alertmanager.service)
+  units=(prometheus.service sightline-alertmanager.service)
   ;;
 trainer)
   locks+=(trainer)
@@ -54,6 +54,10 @@ if [ -e "$bundle/debs/Packages" ]; then
   apt-get -qq "${options[@]}" update
   apt-get -qq "${options[@]}" install --yes --no-install-recommends "${packages[@]}"
 fi
+# Debian's own units of what ours start: after the next start of the machine they would be in the way.
+for unit in nginx.service prometheus-alertmanager.service; do
+  if systemctl cat "$unit" >/dev/null 2>&1; then systemctl disable --quiet "$unit"; fi
+done
 
 # ---- Our own programs -----------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ users of Redis, by the table of the release that runs (gateway/redis_users.py).
 """
 
 import json
+import os
+import re
 import secrets as random
 import shutil
 import sys
@@ -45,6 +47,8 @@ WATCHED = (
     *(("node", kind, kind, 9100) for kind in ("edge", "web", "inference", "trainer")),
 )
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
+#: The same that monitoring/alertmanager/start.sh takes.
+WEBHOOK = re.compile(r"https?://[A-Za-z0-9:/?#@!$&()*+,;=._~%-]+")
 #: One for all who fill the same empty place at the same time: the second is told that it is filled.
 FIRST = "00000000-0000-4000-8000-000000000001"
 #: How long others wait for what the instance that keeps identity makes.
@@ -70,6 +74,9 @@ verifyChain = yes
 def prometheus(told: dict[str, Any]) -> dict[str, Any]:
     """Prometheus' configuration, which is YAML and so may be JSON: instances are found by tags."""
 
+    # AWS's own variable, which Prometheus does not know yet.
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+
     def found(kind: str, port: int) -> dict[str, Any]:
         wanted = {
             "tag:Environment": told["name"],
@@ -79,6 +86,7 @@ def prometheus(told: dict[str, Any]) -> dict[str, Any]:
         return {
             "region": told["region"],
             "port": port,
+            **({"endpoint": endpoint} if endpoint else {}),
             "filters": [{"name": name, "values": [value]} for name, value in wanted.items()],
         }
 
@@ -228,43 +236,63 @@ class Instance:
         self.tunnel()
 
     def trainer(self) -> None:
-        """What trains, and for how long at most."""
-        buckets, job = self.told["buckets"], self.told["trainer"]
-        self.environment(
-            "trainer",
-            {
-                "SIGHTLINE_TRAINER_REGISTRY": f"s3://{buckets['models']}/registry",
-                "SIGHTLINE_TRAINER_REGISTRY_CACHE_DIR": "/var/lib/sightline-trainer/registry",
-                "SIGHTLINE_TRAINER_CACHE_DIR": "/var/lib/sightline-trainer/cache",
-                "SIGHTLINE_TRAINER_RUNS_DIR": "/var/lib/sightline-trainer/runs",
-            },
-        )
+        """What trains, reads batches, and for how long at most."""
+        buckets, work = self.told["buckets"], self.told["trainer"]
+        written = {
+            "SIGHTLINE_TRAINER_REGISTRY": f"s3://{buckets['models']}/registry",
+            "SIGHTLINE_TRAINER_REGISTRY_CACHE_DIR": "/var/lib/sightline-trainer/registry",
+            "SIGHTLINE_TRAINER_MODELS_DIR": str(BUNDLE / "models"),
+            "SIGHTLINE_TRAINER_CACHE_DIR": "/var/lib/sightline-trainer/cache",
+            "SIGHTLINE_TRAINER_RUNS_DIR": "/var/lib/sightline-trainer/runs",
+        }
+        if any(job.get("batch") for job in work["jobs"]):
+            written["SIGHTLINE_TRAINER_REDIS_URL"] = self.redis_url(
+                "trainer", self.secrets.get("redis/trainer")
+            )
+        self.environment("trainer", written)
         limit = Path("/etc/systemd/system/sightline-training.service.d/hours.conf")
         limit.parent.mkdir(parents=True, exist_ok=True)
-        limit.write_text(f"[Service]\nTimeoutStartSec={job['hours']}h\n", encoding="ascii")
+        limit.write_text(f"[Service]\nTimeoutStartSec={work['hours']}h\n", encoding="ascii")
 
     def monitoring(self) -> None:
         """What watches; rules and dashboards come with the bundle, and whom to ask from tags."""
         self.secrets.fill("grafana/admin", lambda: random.token_urlsafe(24))
         text = json.dumps(prometheus(self.told), indent=2)
         replace_file(PROMETHEUS / "prometheus.yml", text.encode("utf-8"))
-        shipped = BUNDLE / "monitoring" / "alertmanager" / "alertmanager.yml"
-        if shipped.exists():
-            replace_file(PROMETHEUS / "alertmanager.yml", shipped.read_bytes())
+        self.write("alerts.env", "".join(f"{n}='{v}'\n" for n, v in self.told_of_alerts().items()))
+
+    def told_of_alerts(self) -> dict[str, str]:
+        """Who is told of what: webhooks of Secrets Manager, else the topic that e-mails go by."""
+        try:
+            webhooks = json.loads(self.secrets.get("alerts/webhooks", patience=0))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            webhooks = {}
+        for name, address in webhooks.items():
+            if not WEBHOOK.fullmatch(address):
+                raise ValueError(f"alerts/webhooks: what is for {name} is no http address")
+        topic = self.told["topic"] or ""
+        return {
+            "SIGHTLINE_ALERTS_PAGE": webhooks.get("page") or topic,
+            "SIGHTLINE_ALERTS_TICKET": webhooks.get("ticket") or topic,
+            # Every minute: nothing for a person's letter box.
+            "SIGHTLINE_ALERTS_WATCHDOG": webhooks.get("watchdog") or "",
+        }
 
     # ---- how -----------------------------------------------------------------------------------
 
     def settings(self, passwords: dict[str, str]) -> dict[str, dict[str, str]]:
         """Settings of each service whose password is known, as `gateway prepare` writes them."""
-        redis = self.told["redis"]
         urls = {
-            user.name: (
-                f"rediss://{redis['prefix']}{user.name}:{passwords.get(user.name, '')}"
-                f"@{redis['host']}:{redis['port']}/0"
-            )
-            for user in USERS
+            user.name: self.redis_url(user.name, passwords.get(user.name, "")) for user in USERS
         }
         return settings(self.place, urls, self.public_url)
+
+    def redis_url(self, user: str, password: str) -> str:
+        """Where a user of ours finds Redis."""
+        redis = self.told["redis"]
+        return f"rediss://{redis['prefix']}{user}:{password}@{redis['host']}:{redis['port']}/0"
 
     def environment(self, service: str, values: dict[str, str]) -> None:
         """Write a service's settings, those of the environment (`options`) over ours."""

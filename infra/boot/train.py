@@ -1,12 +1,14 @@
 """What the machine with the GPU does in its short life: train.py, and train.py --end.
 
-Each job: its images from S3, `trainer train`, `trainer publish`; an engineer promotes, later and
-elsewhere. `--end`, which systemd calls whatever happened, uploads logs and figures to S3 and has
+A job with a recipe: its images from S3, `trainer train`, `trainer publish`; an engineer promotes,
+later and elsewhere. A job with a batch: `trainer infer` by the live model, which posts each reading
+into Redis. `--end`, which systemd calls whatever happened, uploads logs and figures to S3 and has
 the auto-scaling group terminate this instance without another in its place.
 """
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ import boto3
 SETTINGS = Path("/etc/sightline/settings.json")
 HOME = Path("/var/lib/sightline-trainer")
 TRAINER = "/opt/sightline/current/venv/bin/trainer"
+GPU = Path("/dev/nvidiactl")
 METADATA = "http://169.254.169.254/latest/"
 
 log = logging.getLogger("train")
@@ -37,24 +40,43 @@ def main(words: list[str]) -> int:
     return max((train(told, job) for job in told["trainer"]["jobs"]), default=0)
 
 
-def train(told: dict[str, Any], job: dict[str, str]) -> int:
-    """One job; 0 where its candidate is in the registry."""
-    name = f"{job['disease']}-{job['recipe']}"
-    data, run = HOME / "data" / job["data"], HOME / "runs" / name
-    download(told, job["data"], data)
-    steps = (
-        ("train", job["disease"], "--data", data, "--recipe", job["recipe"], "--out", run),
-        ("publish", run),
-    )
-    (HOME / "logs").mkdir(parents=True, exist_ok=True)
-    for step in steps:
-        with (HOME / "logs" / f"{name}-{step[0]}.log").open("wb") as said:
-            words = [TRAINER, *map(str, step)]
-            done = subprocess.run(words, stdout=said, stderr=said, cwd=HOME, check=False)
-        log.info("%s: %s ended with %d", name, step[0], done.returncode)
+def train(told: dict[str, Any], job: dict[str, Any]) -> int:
+    """One job; 0 where its candidate is in the registry, or its readings are in Redis."""
+    for name, words in steps(told, job):
+        (HOME / "logs").mkdir(parents=True, exist_ok=True)
+        with (HOME / "logs" / f"{name}.log").open("wb") as said:
+            command = [TRAINER, *map(str, words)]
+            done = subprocess.run(
+                command, stdout=said, stderr=said, cwd=HOME, env=backend(words[0]), check=False
+            )
+        log.info("%s ended with %d", name, done.returncode)
         if done.returncode != 0:
             return done.returncode
     return 0
+
+
+def steps(told: dict[str, Any], job: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """What the job runs, each with the name of its log; the next one only after success."""
+    disease = job["disease"]
+    if job.get("batch"):
+        images = f"s3://{told['buckets']['datasets']}/{job['data']}"
+        words = ["infer", "--disease", disease, "--input", images, "--batch", job["batch"]]
+        yield f"{disease}-{job['data'].replace('/', '-')}-infer", [*words, "--json"]
+        return
+    name = f"{disease}-{job['recipe']}"
+    data, run = HOME / "data" / job["data"], HOME / "runs" / name
+    download(told, job["data"], data)
+    words = ["train", disease, "--data", data, "--recipe", job["recipe"], "--out", run]
+    yield f"{name}-train", [*words, *(["--epochs", job["epochs"]] if job.get("epochs") else [])]
+    yield f"{name}-publish", ["publish", run]
+
+
+def backend(step: str) -> dict[str, str]:
+    """JAX where there is a GPU; `publish` converts with TensorFlow."""
+    given = dict(os.environ)
+    if GPU.exists() and step != "publish":
+        given.setdefault("KERAS_BACKEND", "jax")
+    return given
 
 
 def download(told: dict[str, Any], prefix: str, into: Path) -> None:

@@ -39,6 +39,11 @@ def every_setting() -> set[str]:
     return names
 
 
+def of_compose() -> set[str]:
+    """The variables that docker-compose.yml itself takes."""
+    return set(re.findall(r"\$\{(SIGHTLINE_\w+)", (ROOT / "docker-compose.yml").read_text()))
+
+
 def every_metric() -> set[str]:
     return {name_of(one) for one in own_metrics()}
 
@@ -58,7 +63,14 @@ def every_verb() -> set[str]:
 
 def test_every_setting_is_documented_and_no_other() -> None:
     written = set(re.findall(r"`(SIGHTLINE_[A-Z]+_[A-Z_]+)`", OPERATIONS))
-    assert written == every_setting()
+    assert written == every_setting() | {one for one in of_compose() if one.count("_") > 1}
+
+
+def test_every_variable_of_the_compose_file_is_documented() -> None:
+    table = OPERATIONS[OPERATIONS.index("## In containers") : OPERATIONS.index("## A release")]
+    rows = [line for line in table.splitlines() if line.startswith("| `SIGHTLINE_")]
+    named = {name for row in rows for name in re.findall(r"`(SIGHTLINE_\w+)`", row.split("|")[1])}
+    assert named == of_compose()
 
 
 def test_every_setting_says_what_it_is_for() -> None:

@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 import time
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 #: What the stand-in takes for credentials.
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_CONFIG_FILE": os.devnull}
+#: Who is told of alerts, as it is given to Terraform; it must be nowhere but in its secret.
+WEBHOOKS = {"ticket": "https://hooks.example.org/services/no-state-knows-this"}
 _START_SECONDS = 60
 
 
@@ -35,9 +38,10 @@ class Bench:
 
     Args:
         boots: whether instances shall boot, so that they need a bundle to install from.
+        trains: whether the trainer is among them, which needs one of its own besides.
     """
 
-    def __init__(self, *, boots: bool = False) -> None:
+    def __init__(self, *, boots: bool = False, trains: bool = False) -> None:
         self._clean = contextlib.ExitStack()
         scratch = tempfile.TemporaryDirectory(prefix="sightline-")
         self.folder = Path(self._clean.enter_context(scratch))
@@ -45,7 +49,7 @@ class Bench:
         self._workplace: Workplace | None = None
         self.applied = False
         self.outputs: dict[str, Any] = {}
-        self._boots = boots
+        self._boots, self._trains = boots, trains
         #: Why there is no such bundle, where one was wanted.
         self.no_bundle: NotPossible | None = None
         #: The machines that booted; see tests/infra/parts/boot.py.
@@ -97,21 +101,32 @@ class Bench:
 
     # ---- the bundle and the stack ------------------------------------------------------------
 
-    @property
+    @cached_property
     def bundle(self) -> Path:
         """What the stack installs from: SIGHTLINE_BUNDLE, or a file that only looks like one."""
         given = os.environ.get("SIGHTLINE_BUNDLE")
         if given:
             return Path(given).resolve()
-        made = self.folder / "sightline-0.0.0.tar.gz"
-        if not made.exists() and self._boots:
+        if self._boots:
             try:
-                return bundle.make(self.folder)
+                return bundle.make(self.folder, trainer=self._trains)
             except NotPossible as why:
                 self.no_bundle = why
-        if not made.exists():
-            with tarfile.open(made, "w:gz") as archive:
-                archive.add(ROOT / "infra" / "boot", "sightline-0.0.0/boot")
+        return self._looks_like_one("sightline-0.0.0.tar.gz")
+
+    @cached_property
+    def trainer_bundle(self) -> Path:
+        """What the trainer needs besides: SIGHTLINE_TRAINER_BUNDLE, or beside the bundle."""
+        given = os.environ.get("SIGHTLINE_TRAINER_BUNDLE")
+        if given:
+            return Path(given).resolve()
+        beside = self.bundle.with_name(self.bundle.name.replace(".tar.gz", "-trainer.tar.gz"))
+        return beside if beside.exists() else self._looks_like_one("sightline-0-trainer.tar.gz")
+
+    def _looks_like_one(self, name: str) -> Path:
+        made = self.folder / name
+        with tarfile.open(made, "w:gz") as archive:
+            archive.add(ROOT / "infra" / "boot", "sightline-0.0.0/boot")
         return made
 
     @property
@@ -127,7 +142,11 @@ class Bench:
 
     def variables(self, image: str) -> dict[str, str]:
         """What the environment dev is told, as the environment of a run."""
-        jobs = [{"disease": "chest_xray_pneumonia", "recipe": "small", "data": "chest/1"}]
+        disease = "chest_xray_pneumonia"
+        jobs = [
+            {"disease": disease, "recipe": "small_residual", "data": "chest/1", "epochs": 1},
+            {"disease": disease, "batch": "ward 4", "data": "ward/4"},
+        ]
         given: dict[str, Any] = {
             "region": REGION,
             "domain": DOMAIN,
@@ -135,9 +154,13 @@ class Bench:
             "bundle": str(self.bundle),
             "image_id": image,
             "alert_addresses": json.dumps(["operations@example.org"]),
-            "trainer": json.dumps({"schedule": "0 22 * * 6", "jobs": jobs}),
+            "alert_webhooks": json.dumps(WEBHOOKS),
+            "alert_webhooks_version": 1,
+            "trainer": json.dumps(
+                {"schedule": "0 22 * * 6", "jobs": jobs, "bundle": str(self.trainer_bundle)}
+            ),
         }
-        return {f"TF_VAR_{name}": value for name, value in given.items()}
+        return {f"TF_VAR_{name}": str(value) for name, value in given.items()}
 
     def prepare(self) -> Workplace:
         """The copy with everything that an account has before the first apply: a hosted zone, and a

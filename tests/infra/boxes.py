@@ -3,8 +3,10 @@
     public network:   the world, edge
     private network:  edge, web, inference, Redis, the balancer inside, the stand-in for AWS
 
-The private network has no way out. Redis is a real one that speaks TLS, with users and passwords as
-the instance `web` gave them to the stand-in; the balancer inside passes TCP on as AWS does.
+The private network has no way out. Its addresses are those of the stack's VPC, and each machine has
+the one, and the id, that the stand-in gave to the instance of its kind. Redis is a real one that
+speaks TLS, with users and passwords as the instance `web` gave them to the stand-in; the balancer
+inside passes TCP on as AWS does.
 """
 
 import base64
@@ -37,6 +39,8 @@ IMAGE = (
 SERVICES = "services.sightline-dev.internal"
 #: The balancer inside: its ports, and who is behind each.
 BALANCED = {8001: "web", 8002: "inference", 8003: "web"}
+#: Addresses of the VPC (infra/modules/sightline/variables.tf), and of what is no instance.
+CIDR, OTHERS, GATEWAY = "10.42.0.0/16", "10.42.255.0/24", "10.42.255.1"
 _BOOT_SECONDS = 900
 
 _REDIS = """\
@@ -84,7 +88,8 @@ class Boxes:
                 self.docker("build", "-q", "-t", IMAGE, str(BOX))
             except RuntimeError as error:
                 raise NotPossible(f"no image of a box: {error}", tool_is_there=True) from None
-        for network, words in (("public", ()), ("private", ("--internal",))):
+        inside = ("--internal", "--subnet", CIDR, "--ip-range", OTHERS, "--gateway", GATEWAY)
+        for network, words in (("public", ()), ("private", inside)):
             self.docker("network", "create", *words, self._name(network))
             self._clean.callback(self._quietly, "network", "rm", self._name(network))
         self.docker("volume", "create", self._name("shared"))
@@ -114,8 +119,12 @@ class Boxes:
             return
         seed = self._folder / role
         seed.mkdir(exist_ok=True)
+        instance = self.instance(role)
         (seed / "user-data").write_bytes(self.user_data(role))
         (seed / "meta-data").write_text(f"instance-id: i-{role}\nlocal-hostname: {role}\n")
+        (seed / "metadata.json").write_text(
+            json.dumps({"meta-data/instance-id": instance["InstanceId"]})
+        )
         (seed / "environment.conf").write_text(
             f"[Manager]\nDefaultEnvironment=AWS_ENDPOINT_URL={self._endpoint}\n"
         )
@@ -127,6 +136,8 @@ class Boxes:
             *("--tmpfs", "/run", "--tmpfs", "/run/lock"),
             *("-v", f"{seed}/user-data:/var/lib/cloud/seed/nocloud/user-data:ro"),
             *("-v", f"{seed}/meta-data:/var/lib/cloud/seed/nocloud/meta-data:ro"),
+            *("--ip", instance["PrivateIpAddress"]),
+            *("-v", f"{seed}/metadata.json:/opt/box/metadata.json:ro"),
             *("-v", f"{seed}/environment.conf:/etc/systemd/system.conf.d/box.conf:ro"),
             *("-v", f"{self._folder}/redis/ca.pem:/usr/local/share/ca-certificates/box.crt:ro"),
             *("-v", f"{self._name('shared')}:/srv/shared"),
@@ -149,6 +160,18 @@ class Boxes:
         log = self.inside(role, "tail", "-n", "40", "/var/log/cloud-init-output.log", check=False)
         raise AssertionError(f"{role} did not boot: {log}")
 
+    def instance(self, role: str) -> dict[str, Any]:
+        """The instance of a role, as the stand-in describes it.
+
+        Raises:
+            AssertionError: there is none that runs.
+        """
+        wanted = {"tag:Role": role, "instance-state-name": "running"}
+        filters = [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+        found = self._bench.client("ec2").describe_instances(Filters=filters)["Reservations"]
+        assert found, f"no instance of the kind {role} runs"
+        return dict(found[0]["Instances"][0])
+
     def user_data(self, role: str) -> bytes:
         """The user data of a role, read back from its launch template."""
         found = self._bench.client("ec2").describe_launch_template_versions(
@@ -162,7 +185,10 @@ class Boxes:
         return self.docker("exec", "--env", told, self._name(role), *words, check=check)
 
     def start_redis(self) -> None:
-        """Start Redis with the users as `web` has opened them."""
+        """Start Redis, once, with the users as `web` has opened them."""
+        if "redis" in self.booted:
+            return
+        self.booted.add("redis")
         prefix = "sightline-dev-"
         users = self._bench.client("elasticache").describe_users()["Users"]
         store = self._bench.client("secretsmanager")

@@ -8,14 +8,17 @@ from tests.infra.parts import NotPossible
 from tests.infra.terraform import ROOT
 
 
-def make(into: Path) -> Path:
-    """Write `sightline-VERSION.tar.gz` into a folder, and return it.
+def make(into: Path, *, trainer: bool) -> Path:
+    """Write `sightline-VERSION.tar.gz` into a folder, and return it; the trainer's lies beside it.
 
     Raises:
         NotPossible: it cannot be made here, or lacks the packages of Debian.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "infra.release", "--no-images", "--out", str(into / "release")],
+        [
+            *(sys.executable, "-m", "infra.release", "--no-images", "--out", str(into / "release")),
+            *(["--trainer"] if trainer else []),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -28,5 +31,5 @@ def make(into: Path) -> Path:
     without = [line for line in said if "without packages of Debian" in line]
     if without:
         raise NotPossible(without[0])
-    (made,) = (into / "release").glob("sightline-*.tar.gz")
+    (made,) = (into / "release").glob("sightline-*[0-9].tar.gz")
     return made

@@ -22,6 +22,8 @@ from tests.infra.parts import (
     reachability,
     stack,
     static,
+    training,
+    watching,
 )
 
 #: In the order to run; those before `destroy` may ask for the applied stack.
@@ -35,6 +37,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "reachability": reachability.reachability,
     "boot-edge": boot.edge,
     "boot-app": boot.app,
+    "boot-trainer": training.trainer,
+    "boot-monitoring": watching.monitoring,
     "destroy": stack.destroy,
     "images": images.images,
     "compose-reading": images.compose_reading,
@@ -54,7 +58,8 @@ def main(names: list[str]) -> int:
         return 2
     verdicts: dict[str, str] = {}
     wanted = [name for name in PARTS if not names or name in names]
-    with Bench(boots=any(name.startswith("boot-") for name in wanted)) as bench:
+    boots = any(name.startswith("boot-") for name in wanted)
+    with Bench(boots=boots, trains="boot-trainer" in wanted) as bench:
         for name in wanted:
             verdicts[name] = _tried(name, PARTS[name], bench)
     images.done()

@@ -38,6 +38,7 @@ TOLD: dict[str, Any] = {
 SECRETS = [
     *(f"redis/{user.name}" for user in USERS),
     *("identity/key", "identity/public-key", "patient-reference/key", "grafana/admin"),
+    "alerts/webhooks",
 ]
 
 
@@ -141,6 +142,55 @@ def test_the_edge_has_the_proxy_of_make_run(configure: ModuleType, written: Path
         assert f'server "services.test.internal:{port}"' in text
     assert "server_name sightline.example.org" in text
     assert not list((written / "etc").glob("*.env")), "the edge knows no secret"
+
+
+def test_the_trainer_gets_a_password_of_redis_where_it_posts_readings(
+    configure: ModuleType, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = configure.Path
+    monkeypatch.setattr(configure, "Path", lambda path: real(f"{written}/{path}"))
+    trains = {"disease": "d", "data": "x", "recipe": "small_residual", "batch": None}
+    reads = trains | {"recipe": None, "batch": "June"}
+    store = configure.Secrets(REGION, "test/")
+    store.fill("redis/trainer", lambda: "secret")
+    for jobs, wanted in (([trains], None), ([trains, reads], "rediss://test-trainer:secret@")):
+        told = TOLD | {"role": "trainer", "trainer": {"jobs": jobs, "hours": 5}}
+        configure.Instance(told).trainer()
+        address = _environment(written / "etc" / "trainer.env").get("SIGHTLINE_TRAINER_REDIS_URL")
+        assert (address or "").startswith(wanted or "")
+        assert (address is None) == (wanted is None)
+    limit = f"{written}//etc/systemd/system/sightline-training.service.d/hours.conf"
+    assert "TimeoutStartSec=5h" in real(limit).read_text()
+
+
+@pytest.mark.parametrize(
+    ("topic", "webhooks", "expected"),
+    [
+        (None, None, ("", "", "")),
+        ("arn:aws:sns:x:1:a", None, ("arn:aws:sns:x:1:a", "arn:aws:sns:x:1:a", "")),
+        ("arn:aws:sns:x:1:a", {"page": "https://p/1"}, ("https://p/1", "arn:aws:sns:x:1:a", "")),
+        (None, {"watchdog": "https://w/2?k=v"}, ("", "", "https://w/2?k=v")),
+    ],
+)
+def test_who_is_told_comes_from_secrets_manager(
+    configure: ModuleType,
+    store: Any,
+    topic: str | None,
+    webhooks: dict[str, str] | None,
+    expected: tuple[str, str, str],
+) -> None:
+    if webhooks is not None:
+        store.put_secret_value(SecretId="test/alerts/webhooks", SecretString=json.dumps(webhooks))
+    told = configure.Instance(TOLD | {"topic": topic}).told_of_alerts()
+    assert tuple(told.values()) == expected
+
+
+def test_a_webhook_that_is_none_is_not_written(configure: ModuleType, store: Any) -> None:
+    text = json.dumps({"page": "https://p/'\nLD_PRELOAD='x"})
+    store.put_secret_value(SecretId="test/alerts/webhooks", SecretString=text)
+    with pytest.raises(ValueError, match="no http address") as refused:
+        configure.Instance(TOLD).told_of_alerts()
+    assert "https://p" not in str(refused.value)
 
 
 def test_prometheus_takes_what_finds_the_instances(configure: ModuleType, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the machine with the GPU does: fetches, trains, publishes, uploads, ends itself."""
+"""What the machine with the GPU does: fetches, trains, publishes, reads batches, ends itself."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from tests.infra.terraform import INFRA
 
 REGION = "eu-west-1"
 GROUP = "test-trainer-spot"
-JOB = {"disease": "chest_xray_pneumonia", "recipe": "small", "data": "chest/1"}
+JOB = {"disease": "chest_xray_pneumonia", "recipe": "small", "data": "chest/1", "batch": None}
 TOLD: dict[str, Any] = {
     "region": REGION,
     "buckets": {"datasets": "test-datasets", "archive": "test-archive"},
@@ -24,6 +24,7 @@ TOLD: dict[str, Any] = {
 #: Stands for `trainer`: writes down what it was asked, and fails where it is told to.
 PRETENDED = """#!/bin/sh
 echo "$@"
+echo "backend ${{KERAS_BACKEND:-none}}"
 if [ -e "{home}/fails" ]; then exit 3; fi
 mkdir -p "{home}/runs/chest_xray_pneumonia-small"
 echo '{{}}' > "{home}/runs/chest_xray_pneumonia-small/figures.json"
@@ -106,6 +107,37 @@ def test_a_job_is_trained_and_published_and_the_machine_ends(
 def test_a_key_that_leads_out_is_left_alone(train: Any, aws: None, tmp_path: Path) -> None:
     train.main([])
     assert [path.name for path in tmp_path.rglob("*.png")] == ["a.png"]
+
+
+def test_a_batch_is_read_where_it_lies(train: Any, aws: None, tmp_path: Path) -> None:
+    job = {"disease": "skin_lesion", "data": "ward/4", "batch": "ward 4, November", "recipe": None}
+    told = TOLD | {"trainer": {"jobs": [job, JOB], "hours": 8}}
+    (tmp_path / "settings.json").write_text(json.dumps(told))
+    assert train.main([]) == 0
+    said = (tmp_path / "home/logs/skin_lesion-ward-4-infer.log").read_text()
+    assert said.startswith(
+        "infer --disease skin_lesion --input s3://test-datasets/ward/4 --batch ward 4, November"
+    )
+    assert (tmp_path / "home/logs/chest_xray_pneumonia-small-publish.log").exists()
+
+
+def test_a_gpu_is_used_by_what_computes_and_not_by_publish(
+    train: Any, aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(train, "GPU", tmp_path)
+    assert train.main([]) == 0
+    logs = tmp_path / "home/logs"
+    assert "backend jax" in (logs / "chest_xray_pneumonia-small-train.log").read_text()
+    assert "backend none" in (logs / "chest_xray_pneumonia-small-publish.log").read_text()
+
+
+def test_as_many_epochs_as_the_job_says(train: Any, aws: None, tmp_path: Path) -> None:
+    told = TOLD | {"trainer": {"jobs": [JOB | {"epochs": 3}], "hours": 8}}
+    (tmp_path / "settings.json").write_text(json.dumps(told))
+    assert train.main([]) == 0
+    said = (tmp_path / "home/logs/chest_xray_pneumonia-small-train.log").read_text()
+    assert said.splitlines()[0].endswith("--epochs 3")
 
 
 def test_what_failed_is_uploaded_and_the_machine_ends_all_the_same(

@@ -47,13 +47,34 @@ variable "alert_addresses" {
   default     = []
 }
 
+variable "alert_webhooks" {
+  description = "Webhooks that alerts go to, by page, ticket and watchdog; kept in Secrets Manager and in no state."
+  type        = map(string)
+  default     = {}
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "alert_webhooks_version" {
+  description = "Raise it with each change of alert_webhooks; 0: what is in Secrets Manager stays as it is."
+  type        = number
+  default     = 0
+}
+
 variable "trainer" {
   description = "The machine that trains; modules/sightline/variables.tf describes it."
   type = object({
     instance_types = optional(list(string), ["g5.xlarge", "g6.xlarge", "g4dn.xlarge"])
     image_id       = optional(string)
+    bundle         = optional(string)
     disk_gb        = optional(number, 200)
-    jobs           = optional(list(object({ disease = string, recipe = string, data = string })), [])
+    jobs = optional(list(object({
+      disease = string
+      data    = string
+      recipe  = optional(string)
+      epochs  = optional(number)
+      batch   = optional(string)
+    })), [])
     schedule       = optional(string)
     hours          = optional(number, 8)
     budget_dollars = optional(number, 200)

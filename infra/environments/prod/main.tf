@@ -20,19 +20,21 @@ provider "aws" {
 module "sightline" {
   source = "../../modules/sightline"
 
-  name            = "sightline-prod"
-  domain          = var.domain
-  zone            = var.zone
-  size            = var.size
-  bundle          = var.bundle
-  image_id        = var.image_id
-  internet_for    = var.internet_for
-  redis_snapshot  = var.redis_snapshot
-  options         = var.options
-  alert_addresses = var.alert_addresses
-  trainer         = var.trainer
-  nat             = length(var.internet_for) == 0 ? "one" : "each_zone"
-  keep            = true
-  log_days        = 365
-  backup_days     = 35
+  name                   = "sightline-prod"
+  domain                 = var.domain
+  zone                   = var.zone
+  size                   = var.size
+  bundle                 = var.bundle
+  image_id               = var.image_id
+  internet_for           = var.internet_for
+  redis_snapshot         = var.redis_snapshot
+  options                = var.options
+  alert_addresses        = var.alert_addresses
+  alert_webhooks         = var.alert_webhooks
+  alert_webhooks_version = var.alert_webhooks_version
+  trainer                = var.trainer
+  nat                    = length(var.internet_for) == 0 ? "one" : "each_zone"
+  keep                   = true
+  log_days               = 365
+  backup_days            = 35
 }

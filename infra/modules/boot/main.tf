@@ -11,6 +11,7 @@ locals {
     key      = var.bundle.key
     sha256   = var.bundle.sha256
     settings = local.settings
+    more     = var.more
     fetch    = file("${path.module}/templates/fetch.py")
   })
 }

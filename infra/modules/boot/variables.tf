@@ -31,3 +31,13 @@ variable "settings" {
   description = "What differs between places: names, addresses, buckets. Not a secret among them."
   type        = any
 }
+
+variable "more" {
+  description = "Bundles that are unpacked over it: what one kind of instance needs alone."
+  type = list(object({
+    bucket = string
+    key    = string
+    sha256 = string
+  }))
+  default = []
+}

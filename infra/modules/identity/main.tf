@@ -13,7 +13,7 @@ locals {
     web        = ["redis/identity", "redis/chainer", "identity/key", "identity/public-key"]
     inference  = ["redis/inference", "identity/public-key", "patient-reference/key"]
     trainer    = ["redis/trainer", "patient-reference/key"]
-    monitoring = ["redis/exporter", "grafana/admin"]
+    monitoring = ["redis/exporter", "grafana/admin", "alerts/webhooks"]
   }
   fills = {
     web        = ["redis/inference", "redis/identity", "redis/chainer", "redis/trainer", "redis/exporter", "identity/key", "identity/public-key", "patient-reference/key"]

@@ -6,3 +6,10 @@ output "bundle" {
     sha256 = local.sha256
   }
 }
+
+output "trainer" {
+  description = "The same of what the trainer needs besides; an empty list where none was given."
+  value = [
+    for object in aws_s3_object.trainer : { bucket = var.bucket, key = object.key, sha256 = local.trainer }
+  ]
+}

@@ -15,6 +15,7 @@ locals {
     "identity/public-key"   = "Its public key, which the services are given"
     "patient-reference/key" = "Key of the hash that stands for a patient reference; with another, old references are found no more"
     "grafana/admin"         = "First password of Grafana's admin"
+    "alerts/webhooks"       = "Addresses of the webhooks that alerts go to, as JSON: page, ticket, watchdog"
   }
 }
 
@@ -93,4 +94,13 @@ resource "aws_secretsmanager_secret" "this" {
   recovery_window_in_days = var.deletion_days
 
   tags = { Name = "${var.name}/${each.key}" }
+}
+
+# The one secret that comes from outside. Written only: it is in no state and in no plan.
+resource "aws_secretsmanager_secret_version" "webhooks" {
+  count = var.webhooks_version > 0 ? 1 : 0
+
+  secret_id                = aws_secretsmanager_secret.this["alerts/webhooks"].id
+  secret_string_wo         = jsonencode(var.webhooks)
+  secret_string_wo_version = var.webhooks_version
 }

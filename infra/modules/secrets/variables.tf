@@ -12,3 +12,14 @@ variable "deletion_days" {
     error_message = "Give 0, or 7 to 30 days."
   }
 }
+
+variable "webhooks" {
+  description = "Addresses that alerts go to; kept in Secrets Manager alone."
+  type        = map(string)
+  ephemeral   = true
+}
+
+variable "webhooks_version" {
+  description = "Raised with each change of them; 0: none were given here."
+  type        = number
+}

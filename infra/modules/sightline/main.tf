@@ -44,15 +44,18 @@ locals {
     files    = module.data.files
     buckets  = module.data.bucket_names
     options  = var.options
-    topic    = aws_sns_topic.alerts.arn
+    # Where no webhook is set, alerts go where AWS's own go; null: to nobody.
+    topic = length(var.alert_addresses) == 0 ? null : aws_sns_topic.alerts.arn
   }
 }
 
 module "secrets" {
   source = "../secrets"
 
-  name          = var.name
-  deletion_days = var.keep ? 30 : 0
+  name             = var.name
+  deletion_days    = var.keep ? 30 : 0
+  webhooks         = var.alert_webhooks
+  webhooks_version = var.alert_webhooks_version
 }
 
 module "network" {
@@ -75,7 +78,7 @@ module "firewall" {
   name              = var.name
   vpc_id            = module.network.vpc_id
   s3_prefix_list_id = module.network.s3_prefix_list_id
-  internet_for      = var.internet_for
+  internet_for      = merge(var.alert_webhooks_version > 0 ? { monitoring = "Alerts, to the webhooks of whoever is told" } : {}, var.internet_for)
 }
 
 module "data" {
@@ -106,9 +109,10 @@ module "identity" {
 module "release" {
   source = "../release"
 
-  bundle      = var.bundle
-  bucket      = module.data.bucket_names.bundles
-  kms_key_arn = module.secrets.kms_key_arn
+  bundle         = var.bundle
+  trainer_bundle = var.trainer.bundle
+  bucket         = module.data.bucket_names.bundles
+  kms_key_arn    = module.secrets.kms_key_arn
 }
 
 module "app" {
@@ -183,6 +187,7 @@ module "trainer" {
   instance_types   = var.trainer.instance_types
   disk_gb          = var.trainer.disk_gb
   instance_profile = module.identity.instance_profiles.trainer
+  more             = module.release.trainer
   jobs             = var.trainer.jobs
   schedule         = var.trainer.schedule
   hours            = var.trainer.hours

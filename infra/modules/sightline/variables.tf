@@ -143,6 +143,35 @@ variable "alert_addresses" {
   }
 }
 
+variable "alert_webhooks" {
+  description = "Webhooks that alerts go to: page (wakes somebody), ticket (waits for the morning), watchdog (told every minute that all works). They go to Secrets Manager and into no state; give them with a version."
+  type        = map(string)
+  default     = {}
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = alltrue([for name in keys(var.alert_webhooks) : contains(["page", "ticket", "watchdog"], name)])
+    error_message = "Give page, ticket, watchdog, or some of them."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.alert_webhooks) : can(regex("^https://[A-Za-z0-9:/?#@!$&()*+,;=._~%-]+$", one))])
+    error_message = "A webhook is an https address."
+  }
+}
+
+variable "alert_webhooks_version" {
+  description = "Raise it with each change of alert_webhooks; 0: what is in Secrets Manager stays as it is."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.alert_webhooks_version == 0 || var.nat != "none"
+    error_message = "Without a NAT gateway no webhook can be reached."
+  }
+}
+
 variable "log_days" {
   description = "Days that flow logs are kept."
   type        = number
@@ -156,15 +185,27 @@ variable "backup_days" {
 }
 
 variable "trainer" {
-  description = "The machine that trains: its kinds of instance, image with the GPU's driver, jobs, schedule (cron, UTC), hours it may take and dollars a month before somebody is told."
+  description = "The machine that trains: its kinds of instance, image with the GPU's driver, bundle (sightline-VERSION-trainer.tar.gz), jobs (a recipe trains and publishes, a batch reads every image of data and posts the readings), schedule (cron, UTC), hours it may take and dollars a month before somebody is told."
   type = object({
     instance_types = optional(list(string), ["g5.xlarge", "g6.xlarge", "g4dn.xlarge"])
     image_id       = optional(string)
+    bundle         = optional(string)
     disk_gb        = optional(number, 200)
-    jobs           = optional(list(object({ disease = string, recipe = string, data = string })), [])
+    jobs = optional(list(object({
+      disease = string
+      data    = string
+      recipe  = optional(string)
+      epochs  = optional(number)
+      batch   = optional(string)
+    })), [])
     schedule       = optional(string)
     hours          = optional(number, 8)
     budget_dollars = optional(number, 200)
   })
   default = {}
+
+  validation {
+    condition     = length(var.trainer.jobs) == 0 || var.trainer.bundle != null
+    error_message = "Who trains needs the trainer's bundle: make it with `make release TRAINER=1`."
+  }
 }

@@ -25,6 +25,7 @@ module "boot" {
   role     = "trainer"
   region   = data.aws_region.this.name
   bundle   = var.bundle
+  more     = var.more
   settings = local.settings
 }
 

@@ -27,6 +27,15 @@ variable "bundle" {
   })
 }
 
+variable "more" {
+  description = "What the trainer needs besides, unpacked over that bundle."
+  type = list(object({
+    bucket = string
+    key    = string
+    sha256 = string
+  }))
+}
+
 variable "settings" {
   description = "What instances are told about the place they are in; no secret."
   type        = any
@@ -63,18 +72,22 @@ variable "instance_profile" {
 }
 
 variable "jobs" {
-  description = "What a start trains, one after the other; data is a prefix in the bucket of data sets."
+  description = "What a start does, one after the other; data is a prefix in the bucket of data sets. With a recipe it trains and publishes; with a batch it reads every image by the live model and posts the readings."
   type = list(object({
     disease = string
-    recipe  = string
     data    = string
+    recipe  = optional(string)
+    epochs  = optional(number)
+    batch   = optional(string)
   }))
 
   validation {
     condition = alltrue([
-      for job in var.jobs : can(regex("^[a-z][a-z0-9_]*$", job.disease)) && can(regex("^[a-z0-9][a-z0-9._-]*$", job.recipe)) && can(regex("^[A-Za-z0-9][A-Za-z0-9/_.-]*$", job.data))
+      for job in var.jobs : can(regex("^[a-z][a-z0-9_]*$", job.disease)) && can(regex("^[A-Za-z0-9][A-Za-z0-9/_.-]*$", job.data)) &&
+      (job.recipe == null ? can(regex("^[A-Za-z0-9][A-Za-z0-9 ,._-]*$", job.batch)) : can(regex("^[a-z0-9][a-z0-9._-]*$", job.recipe)) && job.batch == null) &&
+      coalesce(job.epochs, 1) >= 1
     ])
-    error_message = "A job has a disease of the catalogue, a recipe and a prefix, such as {disease = \"chest_xray_pneumonia\", recipe = \"small\", data = \"chest/2026-11\"}."
+    error_message = "A job has a disease of the catalogue, a prefix and either a recipe or a batch's name, such as {disease = \"chest_xray_pneumonia\", recipe = \"small\", data = \"chest/2026-11\"}."
   }
 }
 

@@ -3,6 +3,7 @@
 import json
 import secrets
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 KEYS = {
@@ -22,6 +23,8 @@ TREE: dict[str, str] = {
     "meta-data/iam/security-credentials/role": json.dumps(KEYS),
     "dynamic/instance-identity/document": json.dumps({"region": "eu-west-1"}),
 }
+#: What differs between boxes, such as their ids.
+TOLD = Path("/opt/box/metadata.json")
 TOKENS: set[str] = set()
 
 
@@ -61,4 +64,5 @@ class Metadata(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    TREE |= json.loads(TOLD.read_text())
     ThreadingHTTPServer(("169.254.169.254", 80), Metadata).serve_forever()

@@ -27,13 +27,8 @@ def edge(bench: Bench) -> None:
 
 def app(bench: Bench) -> None:
     """Pages, identity and readings stand after their first start, and answer through the edge."""
-    boxes = _boxes(bench)
-    boxes.boot("edge")
-    boxes.boot("web")
-    boxes.start_redis()
-    boxes.boot("inference")
-    _await_status(boxes, 303, "/")  # to sign in: the identity service answers, and so does Redis
-    key = boxes.inside("web", "bash", "-c", _MAKE_KEY).splitlines()[-1]
+    boxes = standing(bench)
+    key = make_key(boxes)
     reading = _read(boxes, key)
     assert reading["outcome"] == "judged", reading
     status, body = boxes.ask(
@@ -51,6 +46,22 @@ def app(bench: Bench) -> None:
         _runs_again(boxes, role)
     _await_status(boxes, 303, "/")
     assert _read(boxes, key)["outcome"] == "judged"
+
+
+def standing(bench: Bench) -> Boxes:
+    """Edge, pages, identity, Redis and readings, booted in that order where they are not yet."""
+    boxes = _boxes(bench)
+    boxes.boot("edge")
+    boxes.boot("web")
+    boxes.start_redis()
+    boxes.boot("inference")
+    _await_status(boxes, 303, "/")  # to sign in: the identity service answers, and so does Redis
+    return boxes
+
+
+def make_key(boxes: Boxes) -> str:
+    """A new API key of a clinician."""
+    return boxes.inside("web", "bash", "-c", _MAKE_KEY).splitlines()[-1]
 
 
 _MAKE_KEY = (

@@ -1,8 +1,9 @@
 """The whole life of a stack: applied, applied again without a change, destroyed without a trace."""
 
+import json
 import time
 
-from tests.infra.bench import DEV, Bench
+from tests.infra.bench import DEV, WEBHOOKS, Bench
 from tests.infra.policies import broken
 
 #: What a stack of this size has at least; fewer means that a module fell out.
@@ -19,6 +20,12 @@ def apply(bench: Bench) -> None:
     found = broken(made)
     if found:
         raise AssertionError("; ".join(found))
+    store = bench.client("secretsmanager")
+    kept = store.get_secret_value(SecretId="sightline-dev/alerts/webhooks")["SecretString"]
+    assert json.loads(kept) == WEBHOOKS, kept
+    files = bench.workplace.path(DEV).glob("terraform.tfstate*")
+    leaks = [file.name for file in files if WEBHOOKS["ticket"] in file.read_text()]
+    assert not leaks, f"a secret is in {leaks}"
 
 
 def second_plan(bench: Bench) -> None:

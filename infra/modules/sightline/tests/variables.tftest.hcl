@@ -91,12 +91,58 @@ run "out_without_a_way_out" {
   expect_failures = [var.internet_for]
 }
 
+run "training_without_what_it_needs" {
+  command = plan
+
+  variables {
+    trainer = { jobs = [{ disease = "chest_xray_pneumonia", recipe = "small_residual", data = "chest/1" }] }
+  }
+
+  expect_failures = [var.trainer]
+}
+
+run "a_webhook_that_is_no_address" {
+  command = plan
+
+  variables {
+    alert_webhooks         = { page = "mailto:somebody" }
+    alert_webhooks_version = 1
+  }
+
+  expect_failures = [var.alert_webhooks]
+}
+
+run "a_webhook_for_nobody" {
+  command = plan
+
+  variables {
+    alert_webhooks = { everybody = "https://hooks.example.org/1" }
+  }
+
+  expect_failures = [var.alert_webhooks]
+}
+
+run "webhooks_without_a_way_out" {
+  command = plan
+
+  variables {
+    nat                    = "none"
+    alert_webhooks         = { page = "https://hooks.example.org/1" }
+    alert_webhooks_version = 1
+  }
+
+  expect_failures = [var.alert_webhooks_version]
+}
+
 run "a_whole_plan" {
   command = plan
 
   variables {
-    trainer         = { jobs = [{ disease = "chest_xray_pneumonia", recipe = "small", data = "chest/1" }], schedule = "0 22 * * 6" }
+    trainer         = { bundle = "tests/sightline-0-trainer.tar.gz", jobs = [{ disease = "chest_xray_pneumonia", recipe = "small_residual", data = "chest/1" }], schedule = "0 22 * * 6" }
     alert_addresses = ["operations@example.org"]
+    alert_webhooks  = { page = "https://hooks.example.org/services/1?k=v", watchdog = "https://watch.example.org/2" }
+
+    alert_webhooks_version = 1
   }
 
   assert {

@@ -29,6 +29,7 @@ variables {
   topic_arn        = "arn:aws:sns:eu-west-1:123456789012:alerts"
   settings         = { name = "test" }
   tags             = { System = "sightline" }
+  more             = []
   bundle = {
     bucket = "bundles"
     key    = "0/sightline-1.tar.gz"
@@ -96,4 +97,27 @@ run "an_odd_schedule_is_refused" {
   }
 
   expect_failures = [var.schedule]
+}
+
+run "a_job_that_is_neither_training_nor_reading_is_refused" {
+  command = plan
+
+  variables {
+    jobs = [{ disease = "chest_xray_pneumonia", data = "chest/1" }]
+  }
+
+  expect_failures = [var.jobs]
+}
+
+run "a_batch_is_read" {
+  command = plan
+
+  variables {
+    jobs = [{ disease = "chest_xray_pneumonia", data = "ward/4", batch = "ward 4, November" }]
+  }
+
+  assert {
+    condition     = length(aws_autoscaling_group.this) == 2
+    error_message = "A batch is no job."
+  }
 }
