@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run backup restore test test-infra security fuzz check faults fix bench bench-store ray \
+.PHONY: help setup run backup restore test test-infra security fuzz check faults fix bench bench-store ray gpu \
 	no-egress audit-packages sbom licences \
 	translations screenshots release train-all assets lock clean
 .DELETE_ON_ERROR:
@@ -94,6 +94,9 @@ bench-store: setup ## Measure 100,000 readings: their memory, their list, their 
 ray: setup $(DONE)/ray ## Install Ray, for batches on a cluster, and run its test
 	$(BIN)/python -m pytest -q --ray tests/trainer/infer/test_ray.py
 
+gpu: setup $(DONE)/gpu ## Install JAX for an NVIDIA GPU, and say what it sees (then KERAS_BACKEND=jax trains there)
+	$(BIN)/python -c "import jax; print(*jax.devices())"
+
 no-egress: setup ## Run end to end, publish included, where no packet can leave, and tell of each that tried
 	$(BIN)/python -m tests.e2e.no_egress $(BIN)/python -m pytest -q -p no:cacheprovider \
 		tests/e2e tests/trainer/test_publishing.py --ignore tests/e2e/test_no_egress.py
@@ -107,8 +110,8 @@ screenshots: setup ## Make the pictures of docs/screenshots anew, of synthetic d
 test-infra: $(DONE)/everything $(DONE)/infra ## Apply the infrastructure to a stand-in for AWS, boot its instances, and say how each part went
 	@$(BIN)/python -m tests.infra.run $(PARTS)
 
-release: setup ## Make what an installation is set up from: wheels, images, bill of materials, one bundle (TRAINER=1: the trainer's wheels)
-	@$(BIN)/python -m infra.release $(if $(TRAINER),--trainer) $(if $(NO_IMAGES),--no-images)
+release: setup ## Make what an installation is set up from: wheels, images, bill of materials, one bundle (TRAINER=1: the trainer's wheels; TRAINER=gpu: those of a GPU, too)
+	@$(BIN)/python -m infra.release $(if $(TRAINER),--trainer) $(if $(filter gpu,$(TRAINER)),--gpu) $(if $(NO_IMAGES),--no-images)
 
 audit-packages: setup ## Ask a vulnerability service about every package of the locks, where one can be reached
 	@$(BIN)/python -m tests.supply_chain.audit
@@ -133,7 +136,7 @@ lock: $(DONE)/venv ## Write requirements/*.lock anew from pyproject.toml (UPGRAD
 	}; \
 	lock dev pyproject.toml --extra inference --extra web --extra gateway --extra trainer --extra s3 \
 		--group dev --group setup; \
-	for extra in inference web gateway trainer s3 ray; do \
+	for extra in inference web gateway trainer s3 ray gpu; do \
 		lock $$extra pyproject.toml --extra $$extra -c requirements/dev.lock; \
 	done; \
 	lock setup --group setup -c requirements/dev.lock; \
@@ -186,6 +189,11 @@ $(DONE)/infra: requirements/infra.lock $(DONE)/venv
 $(DONE)/ray: requirements/ray.lock $(DONE)/everything
 	@echo "Installing Ray"
 	@$(UV) -r requirements/ray.lock
+	@touch $@
+
+$(DONE)/gpu: requirements/gpu.lock $(DONE)/everything
+	@echo "Installing JAX for NVIDIA GPUs"
+	@$(UV) -r requirements/gpu.lock
 	@touch $@
 
 # ---- Pages -----------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ monitoring)
   ;;
 trainer)
   locks+=(trainer)
+  # What a GPU needs, where the release brought it.
+  if compgen -G "$bundle/wheels-trainer/jax_cuda12_plugin-*.whl" >/dev/null; then locks+=(gpu); fi
   units=(sightline-training.service)
   ;;
 *)

@@ -72,7 +72,7 @@ def steps(told: dict[str, Any], job: dict[str, Any]) -> Iterator[tuple[str, list
 
 
 def backend(step: str) -> dict[str, str]:
-    """JAX where there is a GPU; `publish` converts with TensorFlow."""
+    """JAX where there is a GPU (`make release TRAINER=gpu`); `publish` converts by TensorFlow."""
     given = dict(os.environ)
     if GPU.exists() and step != "publish":
         given.setdefault("KERAS_BACKEND", "jax")

@@ -1,6 +1,6 @@
 """`make release`: wheels, bill of materials, images and the bundle, in build/release/.
 
-python -m infra.release [--trainer] [--no-images] [--out FOLDER]
+python -m infra.release [--trainer [--gpu]] [--no-images] [--out FOLDER]
 """
 
 import argparse
@@ -34,6 +34,7 @@ def main() -> int:
     """Make the release; 0 where all that is needed could be made."""
     parser = argparse.ArgumentParser(prog="make release", description=__doc__)
     parser.add_argument("--trainer", action="store_true", help="the trainer's wheels, too")
+    parser.add_argument("--gpu", action="store_true", help="JAX for NVIDIA GPUs among them")
     parser.add_argument("--no-images", action="store_true", help="build no container images")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "release")
     given = parser.parse_args()
@@ -64,7 +65,8 @@ def main() -> int:
         bundle.pack(folder, file, epoch)
         _tell(file)
         if given.trainer:
-            _trainer(Path(scratch) / "trainer" / folder.name, given.out, version, epoch)
+            named = ["trainer", *(["gpu"] if given.gpu else [])]
+            _trainer(Path(scratch) / "trainer" / folder.name, named, given.out, version, epoch)
     if not given.no_images:
         _images(version)
     return 0
@@ -79,9 +81,10 @@ def _uv(into: Path, scratch: Path) -> None:
     listed.unlink()
 
 
-def _trainer(folder: Path, out: Path, version: str, epoch: int) -> None:
+def _trainer(folder: Path, locks: list[str], out: Path, version: str, epoch: int) -> None:
     say("wheels of the trainer")
-    wheels.download([ROOT / "requirements" / "trainer.lock"], folder / "wheels-trainer")
+    named = [ROOT / "requirements" / f"{name}.lock" for name in locks]
+    wheels.download(named, folder / "wheels-trainer")
     bundle.seal(folder, "SHA256SUMS-trainer")
     file = out / f"sightline-{version}-trainer.tar.gz"
     bundle.pack(folder, file, epoch)

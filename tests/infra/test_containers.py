@@ -86,11 +86,11 @@ def test_every_service_is_confined() -> None:
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"], name
-        assert service.get("mem_limit") or service.get("profiles") == ["train"], name
+        assert service.get("mem_limit") or service.get("profiles") in (["train"], ["gpu"]), name
         assert service["pids_limit"], name
         user, _, _ = service["user"].partition(":")
         assert int(user) > 0, name
-        expected = {"setup": "no", "trainer": "no"}.get(name, "unless-stopped")
+        expected = {"setup": "no", "trainer": "no", "trainer-gpu": "no"}.get(name, "unless-stopped")
         assert service["restart"] == expected, name
 
 
@@ -102,6 +102,23 @@ def test_only_the_proxy_has_an_address_outside() -> None:
         assert inside == (name != "proxy"), name
         assert ("ports" in service) == (name == "proxy"), name
     assert "data" not in {*SERVICES["proxy"]["networks"], *SERVICES["web"]["networks"]}
+
+
+def test_only_the_trainer_of_the_profile_gpu_asks_for_one() -> None:
+    asking = {name for name, one in SERVICES.items() if "deploy" in one}
+    assert asking == {"trainer-gpu"}
+    (device,) = SERVICES["trainer-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert SERVICES["trainer-gpu"]["environment"]["KERAS_BACKEND"] == "jax"
+    assert "gpu" in SERVICES["trainer-gpu"]["build"]["args"]["LOCKS"].split()
+
+
+def test_setup_installs_nothing_for_a_gpu() -> None:
+    for verb, wanted in (("setup", False), ("gpu", True)):
+        command = ["make", "--dry-run", "--always-make", verb]
+        planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert ("requirements/dev.lock" in planned.stdout) is True
+        assert ("requirements/gpu.lock" in planned.stdout) is wanted
 
 
 def test_no_service_sees_the_settings_of_another() -> None:

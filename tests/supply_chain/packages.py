@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
@@ -75,11 +75,10 @@ def shipped() -> tuple[Package, ...]:
     """Every Python package that ships, by name."""
     found: dict[str, tuple[set[str], set[str]]] = {}
     for lock in SHIPPED:
-        for line in (ROOT / "requirements" / f"{lock}.lock").read_text().splitlines():
-            if pinned := _PINNED.match(line):
-                versions, users = found.setdefault(pinned[1], (set(), set()))
-                versions.add(pinned[2])
-                users.add(lock)
+        for name, version in _lines(lock):
+            versions, users = found.setdefault(name, (set(), set()))
+            versions.add(version)
+            users.add(lock)
     return tuple(
         Package(
             name, tuple(sorted(versions)), tuple(one for one in SHIPPED if one in users),
@@ -87,6 +86,17 @@ def shipped() -> tuple[Package, ...]:
         )
         for name, (versions, users) in sorted(found.items())
     )  # fmt: skip
+
+
+def pinned(lock: str) -> set[str]:
+    """The names of the packages of a lock."""
+    return {name for name, _ in _lines(lock)}
+
+
+def _lines(lock: str) -> Iterator[tuple[str, str]]:
+    for line in (ROOT / "requirements" / f"{lock}.lock").read_text().splitlines():
+        if found := _PINNED.match(line):
+            yield found[1], found[2]
 
 
 def page_packages() -> tuple[Package, ...]:

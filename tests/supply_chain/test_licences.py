@@ -3,7 +3,14 @@
 import pytest
 
 from tests.supply_chain.licences import DOCUMENT, document
-from tests.supply_chain.packages import PERMITTED, Package, page_packages, shipped, terms
+from tests.supply_chain.packages import (
+    PERMITTED,
+    Package,
+    page_packages,
+    pinned,
+    shipped,
+    terms,
+)
 
 PACKAGES = (*shipped(), *page_packages())
 
@@ -28,6 +35,14 @@ def test_a_copyleft_licence_would_be_seen() -> None:
         "SSPL-1.0",
     ):
         assert not terms(licence) <= PERMITTED
+
+
+def test_what_a_gpu_needs_besides_is_jax_and_what_is_nvidias() -> None:
+    """It does not ship: whoever has a GPU gets it from an index, under NVIDIA's licences."""
+    named = {name: pinned(name) for name in ("gpu", "dev")}
+    more = named["gpu"] - named["dev"]
+    assert more
+    assert {name for name in more if not name.startswith(("nvidia-", "jax-cuda12-"))} == set()
 
 
 def test_the_document_lists_what_ships() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.infra.engine import ROOT
 from tests.infra.parts import NotPossible
 
-LOCKS = ("gateway", "inference", "web", "s3", "trainer")
+LOCKS = ("gateway", "inference", "web", "s3", "trainer", "gpu")
 #: glibc 2.35: Ubuntu 22.04, which such boards come with.
 PLATFORM = "aarch64-manylinux_2_35"
 
