@@ -210,11 +210,11 @@ class Intake:
         )
         return found[0] if found and found[0].number == number else None
 
-    async def drop(self, batch: Batch, items: Sequence[BatchItem]) -> None:
+    async def drop(self, files: Sequence[tuple[Batch, BatchItem]]) -> None:
         """Delete the bytes of files that nobody will read."""
-        for one in items:
-            if one.digest is not None:
-                await asyncio.to_thread(self.spool.delete, self.spooled(batch, one))
+
+        names = [self.spooled(batch, one) for batch, one in files if one.digest is not None]
+        await asyncio.to_thread(self.spool.delete_many, names)
 
     @staticmethod
     def spooled(batch: Batch, item: BatchItem) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
@@ -88,7 +88,7 @@ class Pipeline:
         self.decoders = decoders
         self._metrics = metrics
         self._batches = batches
-        self._threads = threads
+        self.threads = threads
         self._places = threads + max_waiting
         self._taken = 0
         self._given_back = asyncio.Event()
@@ -155,7 +155,7 @@ class Pipeline:
         await self._one_aside.acquire()
         begun = False
         try:
-            while self._taken >= self._threads:
+            while self._taken >= self.threads:
                 self._given_back.clear()
                 await self._given_back.wait()
             with self.place() as place:
@@ -208,7 +208,7 @@ class Pipeline:
 
     async def compute(self, place: Place, ask: Ask) -> "tuple[Prediction, Files]":
         """A reading that is not kept yet, and the files to keep for it; raises as `read` does."""
-        return await self._run(place, lambda waited: self._work(ask, waited))
+        return await self.run(place, lambda waited: self.work(ask, waited))
 
     def count(self, prediction: Prediction) -> None:
         """A reading was kept."""
@@ -227,9 +227,9 @@ class Pipeline:
         Raises:
             ImageRefused, Overloaded: it cannot be read, or not in good time.
         """
-        return await self._run(place, lambda _: suggest(self._models.live(), data, self.decoders))
+        return await self.run(place, lambda _: suggest(self._models.live(), data, self.decoders))
 
-    async def _run(self, place: Place, work: Callable[[float], T]) -> T:
+    async def run(self, place: Place, work: Callable[[float], T]) -> T:
         """Do some work in a thread, with the seconds that it waited for one.
 
         Raises:
@@ -347,8 +347,16 @@ class Pipeline:
             return False
         return was_there
 
-    def _work(self, ask: Ask, waited: float) -> "tuple[Prediction, Files]":
-        """Everything between the upload and the store, in one thread."""
+    def work(self, ask: Ask, waited: float) -> "tuple[Prediction, Files]":
+        """Everything between the upload and the store, in the thread that `run` gives it.
+
+        Args:
+            ask: what to read.
+            waited: seconds until there was a thread.
+
+        Raises:
+            ImageRefused, ModelUnavailable, ServiceUnavailable: as `read` does.
+        """
         timings: dict[str, float] = {}
         took = self._metrics.took
         took(ask.disease, "queue", timings, waited)
@@ -420,7 +428,7 @@ class Pipeline:
         began = time.perf_counter()
         # The lock is the image's; a DICOM file's digest follows from that of its image.
         async with self._lock(kept_as(prediction.unit, prediction.image.digest)):
-            prediction = await self.keep_files(prediction, files)
+            (prediction,) = await asyncio.to_thread(self.put, [(prediction, files)])
             try:
                 await self._results.add(prediction, once)
             except BaseException:
@@ -431,34 +439,36 @@ class Pipeline:
         )
         return prediction
 
-    async def keep_files(self, prediction: Prediction, files: "Files") -> Prediction:
-        """Keep the files of a reading that is about to be kept; the reading with how long it took.
+    def put(self, made: "Sequence[tuple[Prediction, Files]]") -> list[Prediction]:
+        """Put the files of readings that are about to be kept; the readings with how long it took.
 
         Raises:
             StoreUnavailable: not all of them are kept.
         """
         began = time.perf_counter()
-        for digest, file in files.items():
-            await asyncio.to_thread(self._images.put, kept_as(prediction.unit, digest), file)
+        self._images.put_many(_named(made))
         stored = round((time.perf_counter() - began) * 1000, 3)
-        return prediction.model_copy(
-            update={"timings_ms": {**prediction.timings_ms, "store": stored}}
-        )
+        return [
+            one.model_copy(update={"timings_ms": {**one.timings_ms, "store": stored}})
+            for one, _ in made
+        ]
 
-    async def keep_again(self, prediction: Prediction, files: "Files") -> None:
-        """Keep the files of a reading that was just kept once more: the deletion of another
-        reading of the same image may have taken them along before this one was there.
+    async def put_again(self, kept: "Sequence[tuple[Prediction, Files]]") -> None:
+        """Put the files of readings that were just kept once more: the deletion of another reading
+        of the same image may have taken them along before this one was there.
 
         Raises:
             StoreUnavailable: not all of them are looked after.
         """
-        for digest, file in files.items():
-            was_gone = await asyncio.to_thread(
-                self._images.put, kept_as(prediction.unit, digest), file
-            )
-            if was_gone and not await self._results.keeps_image(prediction.unit, digest):
-                # It was this reading that was deleted.
-                await self._delete_file(prediction.unit, digest)
+
+        was_gone = await asyncio.to_thread(self._images.put_many, _named(kept))
+        for prediction, files in kept:
+            for digest in files:
+                # Where it was gone, it may have been this reading that was deleted.
+                if kept_as(prediction.unit, digest) in was_gone and not (
+                    await self._results.keeps_image(prediction.unit, digest)
+                ):
+                    await self._delete_file(prediction.unit, digest)
 
     def doubt(self, prediction: Prediction) -> None:
         """Whether a reading was kept is not known, or it was not: `settle` sees to its files."""
@@ -491,3 +501,12 @@ class Pipeline:
         """One lock an image: a reading of it is not added while another's deletion looks whether
         any is left."""
         return self._locks.setdefault(name, asyncio.Lock())
+
+
+def _named(made: "Sequence[tuple[Prediction, Files]]") -> dict[str, bytes]:
+    """The files of readings by the names that they are kept under."""
+    return {
+        kept_as(prediction.unit, digest): file
+        for prediction, files in made
+        for digest, file in files.items()
+    }

@@ -42,6 +42,7 @@ class Service:
         nursery: starts the processes that read images; by default one of its own.
         batches: where batches are kept; by default the same Redis.
         name: of the process, in metrics.
+        spare_threads: that make readings beside those of the settings.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Service:
         nursery: Nursery | None = None,
         batches: Batches | None = None,
         name: str = "inference_service",
+        spare_threads: int = 0,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics(name)
@@ -77,7 +79,7 @@ class Service:
         self._nursery = nursery or Nursery()
         self._owns_nursery = nursery is None
         self.decoders = Decoders(
-            settings.threads,
+            settings.threads + spare_threads,
             seconds=settings.decoding_seconds,
             memory=settings.decoding_memory_mb * 1024 * 1024,
             images=settings.decoding_images,
@@ -93,7 +95,7 @@ class Service:
             self.decoders,
             self.metrics,
             self.batches,
-            threads=settings.threads,
+            threads=settings.threads + spare_threads,
             max_waiting=settings.max_waiting,
             deadline_seconds=settings.deadline_seconds,
             keep_dicom=settings.keep_dicom,

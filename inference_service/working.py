@@ -1,8 +1,7 @@
 """Reads files of batches: several at once, in turn from each batch, and loses none.
 
-A file is held from its claim until it is finished: its lease is renewed all the while. What it came
-to is kept in groups, in one step each (`diagnosis.queue`). Until that step has happened nothing of
-the file is deleted; where the store does not answer it is tried again, because all of it may be.
+A file is held from its claim until what it came to is kept (`finishing`): its lease is renewed all
+the while.
 
 A file that was taken over from a worker that died is read alone: if it is the one that ends
 workers, it costs no other file a try.
@@ -11,14 +10,12 @@ workers, it costs no other file a try.
 import asyncio
 import math
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
-from diagnosis.contracts import Batch, Notice, Prediction
+from diagnosis.contracts import Batch, Notice
 from diagnosis.errors import (
     BytesGone,
     InputRefused,
@@ -27,9 +24,9 @@ from diagnosis.errors import (
     StoreUnavailable,
     TemporarilyUnavailable,
 )
-from diagnosis.queue import Finished, Taken, Work
+from diagnosis.queue import Taken, Work
 from inference_service.ask import Ask
-from inference_service.pipeline import Files
+from inference_service.finishing import Finishing, Made
 from inference_service.service import Service, end_tasks
 
 #: How long it is waited for work where there was none, at first and at most.
@@ -38,20 +35,10 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _PAUSE = 0.5
 #: Files that are taken over at once; they are read one after the other.
 _TAKEN_OVER = 4
-#: Files of which what they came to is kept in one step.
-_FINISHED_AT_ONCE = 32
 #: How long files at work may take after the worker is told to stop.
 _LAST_SECONDS = 2.0
 
 log = structlog.get_logger("inference_service")
-
-
-@dataclass(slots=True)
-class _Made:
-    """What a file came to, not kept yet."""
-
-    finished: Finished
-    files: Files
 
 
 class Worker:
@@ -70,14 +57,14 @@ class Worker:
         work.on_done = service.batch_done
         self._name = name
         self._lease = timedelta(seconds=settings.batch_lease_seconds)
-        # Enough to keep every thread at work while others are taken and finished.
-        self._most = 4 * settings.threads
-        self._loading = asyncio.Semaphore(settings.threads + min(1, settings.max_waiting))
+        # Enough to keep every thread at work while others are taken, and wait for the disk.
+        self._most = 16 * settings.threads
+        self._loading = asyncio.Semaphore(service.pipeline.threads + min(1, settings.max_waiting))
         self._held: dict[str, Taken] = {}
         self._suspects: list[Taken] = []
         self._reading: set[asyncio.Task[None]] = set()
-        self._made: list[_Made] = []
-        self._something_made = asyncio.Event()
+        self._came: set[str | None] = set()
+        self._finishing = Finishing(service, work, self._let_go)
         self._something_ended = asyncio.Event()
         self._stopping = asyncio.Event()
         self._renewed = self._looked = time.monotonic()
@@ -90,7 +77,7 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`."""
         others = [
-            asyncio.create_task(self._keep_finishing()),
+            asyncio.create_task(self._finishing.run()),
             asyncio.create_task(self._keep_renewing()),
         ]
         for one in others:
@@ -192,93 +179,47 @@ class Worker:
                 log.error("file", kind=type(error).__qualname__)  # noqa: TRY400
                 return self._let_go(taken)
             else:
-                self._made.append(made)
-                self._something_made.set()
+                self._came.add(taken.entry)
+                self._finishing.add(made)
                 return None
         return None
 
-    async def _made_of(self, taken: Taken) -> _Made:
+    async def _made_of(self, taken: Taken) -> Made:
+        """Read one file, all of it in one thread."""
         batch, item = taken.batch, taken.item
+        service = self._service
+
+        def make(waited: float) -> Made:
+            data = service.intake.spool.get(service.intake.spooled(batch, item))
+            if data is None:
+                raise BytesGone
+            ask = Ask(
+                batch.disease,
+                data,
+                batch.operating_point,
+                batch.unit,
+                batch.created_by,
+                None,
+                item.prediction_id,
+                batch.id,
+            )
+            prediction, files = service.pipeline.work(ask, waited)
+            return Made(taken, prediction, files=files)
+
         try:
             async with self._loading:
-                data = await asyncio.to_thread(
-                    self._service.intake.spool.get, self._service.intake.spooled(batch, item)
-                )
-                if data is None:
-                    raise BytesGone
-                ask = Ask(
-                    batch.disease,
-                    data,
-                    batch.operating_point,
-                    batch.unit,
-                    batch.created_by,
-                    None,
-                    item.prediction_id,
-                    batch.id,
-                )
-                with self._service.pipeline.place() as place:
-                    prediction, files = await self._service.pipeline.compute(place, ask)
-            prediction = await self._service.pipeline.keep_files(prediction, files)
+                with service.pipeline.place() as place:
+                    return await service.pipeline.run(place, make)
         except InputRefused as refused:
             problem = Notice(code=refused.code, detail=refused.detail, remedy=refused.remedy)
-            return _Made(Finished(taken, problem=problem), {})
-        return _Made(Finished(taken, prediction), files)
+            return Made(taken, problem=problem)
 
     def _let_go(self, taken: Taken) -> None:
         """Hold a file no longer."""
         if taken.entry is not None:
             self._held.pop(taken.entry, None)
+        self._came.discard(taken.entry)
         self._something_ended.set()
-
-    async def _keep_finishing(self) -> None:
-        while True:
-            await self._something_made.wait()
-            self._something_made.clear()
-            while self._made:
-                group = self._made[:_FINISHED_AT_ONCE]
-                began = time.perf_counter()
-                try:
-                    kept = await self._work.finish([one.finished for one in group])
-                except StoreUnavailable as error:
-                    log.warning("batches", cause=error.cause)
-                    await asyncio.sleep(_PAUSE)
-                    continue
-                seconds = time.perf_counter() - began
-                del self._made[: len(group)]
-                # They are finished; what is left to do with their files is done beside the next.
-                for one in group:
-                    self._let_go(one.finished.taken)
-                await self._tidy(group, kept, seconds)
-
-    async def _tidy(self, group: Sequence[_Made], kept: Sequence[bool], seconds: float) -> None:
-        """Count what was finished, in so many seconds, and see to the files of it."""
-        pipeline, metrics = self._service.pipeline, self._service.metrics
-        items, steps = metrics.batch_items, metrics.step_seconds
-        after = []
-        for one, ours in zip(group, kept, strict=True):
-            prediction = one.finished.prediction
-            if not ours:
-                # Another worker keeps it, or it was cancelled or deleted meanwhile.
-                items.labels("kept by another").inc()
-                if prediction is not None:
-                    pipeline.doubt(prediction)
-                continue
-            items.labels("failed" if prediction is None else "done").inc()
-            if prediction is not None:
-                pipeline.count(prediction)
-                # As of a reading: until it is durable, which for all of a group is at once.
-                stored = seconds + prediction.timings_ms.get("store", 0.0) / 1000
-                steps.labels(prediction.disease, "store").observe(stored)
-                after.append(self._after(one, prediction))
-        await asyncio.gather(*after)
-
-    async def _after(self, one: _Made, prediction: Prediction) -> None:
-        """What comes after a reading is kept; lost, it costs disk space until images are swept."""
-        try:
-            await self._service.pipeline.keep_again(prediction, one.files)
-            await self._service.intake.drop(one.finished.taken.batch, [one.finished.taken.item])
-        except StoreUnavailable as error:
-            log.warning("batches", cause=error.cause)
 
     async def _keep_renewing(self) -> None:
         while True:
@@ -291,10 +232,10 @@ class Worker:
         suspects, self._suspects = self._suspects, []
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
-                while self._reading or self._made:
+                while self._reading:
                     self._something_ended.clear()
                     await self._something_ended.wait()
-        made = {one.finished.taken.entry for one in self._made}
-        rest = [one for one in self._held.values() if one.entry not in made]
+                await self._finishing.drained()
+        rest = [one for one in self._held.values() if one.entry not in self._came]
         with suppress(StoreUnavailable):
             await self._work.release(self._name, [*rest, *suspects])

@@ -159,13 +159,25 @@ class RedisWork:
                 # Who took it twice, because the lease ended in between, finishes it once.
                 waiting.discard(place)
             transaction.multi()  # type: ignore[no-untyped-call]
-            for one, name, key, waits_still in zip(finished, names, keys, waits, strict=True):
-                entry = one.taken.entry
-                if waits_still:
-                    _keep(transaction, unit, one, key)
-                if entry is not None:
-                    transaction.xack(records.stream(unit, name), records.GROUP, entry)
-                    transaction.xdel(records.stream(unit, name), entry)
+            enter(
+                transaction,
+                (
+                    one.prediction
+                    for one, waits_still in zip(finished, waits, strict=True)
+                    if waits_still and one.prediction is not None
+                ),
+            )
+            for name in {*names}:
+                of_it = [
+                    (one, still)
+                    for one, still in zip(finished, waits, strict=True)
+                    if one.taken.batch.id.hex == name
+                ]
+                _keep(transaction, unit, name, [one for one, still in of_it if still])
+                entries = [one.taken.entry for one, _ in of_it if one.taken.entry is not None]
+                if entries:
+                    transaction.xack(records.stream(unit, name), records.GROUP, *entries)
+                    transaction.xdel(records.stream(unit, name), *entries)
             changed = {name for name, waited in zip(names, waits, strict=True) if waited}
             for name in changed:
                 transaction.hget(records.record(unit, name), "stands")
@@ -327,18 +339,24 @@ class RedisWork:
         await guarded(self._client, [waiting], change)
 
 
-def _keep(transaction: Pipeline, unit: str, one: Finished, key: str) -> None:
-    """Add the commands that keep what became of a file that waits."""
-    name, number = one.taken.batch.id.hex, one.taken.item.number
-    if one.prediction is not None:
-        enter(transaction, one.prediction)
-    place = records.place_of(one.prediction)
-    fields: records.Fields = {"place": place, "tries": str(one.taken.item.tries)}
-    if one.problem is not None:
-        fields |= records.problem_fields(one.problem)
-    transaction.hset(key, mapping=fields)
-    transaction.zrem(records.place(unit, name, records.WAITING), number)
-    transaction.zadd(records.place(unit, name, place), {str(number): number})
+def _keep(transaction: Pipeline, unit: str, name: str, finished: Sequence[Finished]) -> None:
+    """Add the commands that state what became of files of a batch that wait."""
+    if not finished:
+        return
+    numbers: dict[str, dict[str, float]] = {}
+    for one in finished:
+        number = one.taken.item.number
+        place = records.place_of(one.prediction)
+        fields: records.Fields = {"place": place, "tries": str(one.taken.item.tries)}
+        if one.problem is not None:
+            fields |= records.problem_fields(one.problem)
+        transaction.hset(records.item(unit, name, number), mapping=fields)
+        numbers.setdefault(place, {})[str(number)] = number
+    transaction.zrem(
+        records.place(unit, name, records.WAITING), *(one for at in numbers.values() for one in at)
+    )
+    for place, those in numbers.items():
+        transaction.zadd(records.place(unit, name, place), those)
     transaction.set(records.finished_at(unit, name), now().isoformat())
 
 

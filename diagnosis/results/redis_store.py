@@ -47,7 +47,7 @@ class RedisResults:
     async def add(self, prediction: Prediction, once: str | None = None) -> None:
         async with answers(), self._client.pipeline(transaction=True) as transaction:
             if once is None:
-                enter(transaction, prediction)
+                enter(transaction, [prediction])
                 await transaction.execute()
             else:
                 await self._add_once(transaction, prediction, keys.once(prediction.unit, once))
@@ -60,7 +60,7 @@ class RedisResults:
             if await transaction.get(name) not in (None, _TAKEN, member.encode()):
                 raise ReadingUnderWay
             transaction.multi()  # type: ignore[no-untyped-call]
-            enter(transaction, prediction)
+            enter(transaction, [prediction])
             transaction.set(name, member, ex=_ONCE_SECONDS)
             with suppress(WatchError):
                 await transaction.execute()
@@ -70,8 +70,7 @@ class RedisResults:
         if not predictions:
             return
         async with answers(), self._client.pipeline(transaction=True) as transaction:
-            for one in predictions:
-                enter(transaction, one)
+            enter(transaction, predictions)
             await transaction.execute()
 
     async def claim(self, unit: str, once: str) -> Claim:

@@ -300,7 +300,7 @@ async def cancel_batch(
     batch = await found(asking.unit, batch_id, Action.BATCH_CHANGE, audit, service)
     async with audit.doing(Action.BATCH_CHANGE, batch.id):
         cancelled = await service.batches.cancel(batch.unit, batch.id)
-        await service.intake.drop(batch, cancelled)
+        await service.intake.drop([(batch, one) for one in cancelled])
         after = await service.batches.get(batch.unit, batch.id)
     if after.state == "cancelled" != batch.state:
         service.metrics.batches.labels("cancelled").inc()
@@ -357,7 +357,7 @@ async def delete_batch(
             items, cursor = await service.batches.items(
                 batch.unit, batch.id, limit=MAX_PAGE, cursor=cursor
             )
-            await service.intake.drop(batch, items)
+            await service.intake.drop([(batch, one) for one in items])
             if cursor is None:
                 break
         while True:

@@ -72,6 +72,36 @@ def test_putting_again_renews_the_time(store: ImageStore, clock: Clock) -> None:
     assert store.get(ONE) == b"one"
 
 
+def test_many_are_put_and_deleted_as_one_by_one(store: ImageStore, clock: Clock) -> None:
+    assert store.put(ONE, b"one") is True
+    clock.pass_(2 * DAY)
+    assert store.put_many({ONE: b"one", TWO: b"two"}) == {TWO}
+    assert store.put_many({}) == frozenset()
+    assert (store.get(ONE), store.get(TWO)) == (b"one", b"two")
+    assert store.sweep(DAY) == 0
+    store.delete_many([ONE, ONE, TWO])
+    assert (store.get(ONE), store.get(TWO)) == (None, None)
+
+
+def test_of_many_none_is_there_where_one_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderImageStore(tmp_path / "images")
+    written = iter([None, OSError(28, "No space left on device")])
+
+    def fsync(_handle: int) -> None:
+        if (fault := next(written, None)) is not None:
+            raise fault
+
+    store.put(digest_of(b"three"), b"three")
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StoreUnavailable):
+        store.put_many({ONE: b"one", TWO: b"two"})
+    monkeypatch.undo()
+    assert (store.get(ONE), store.get(TWO)) == (None, None)
+    assert not list((tmp_path / "images" / "incoming").iterdir())
+
+
 @pytest.mark.parametrize(
     "name",
     ["", "one", "sha256:", "sha256:../../etc/passwd", ONE.upper(), f"{ONE}\n", ONE[7:], f"{ONE}0"],

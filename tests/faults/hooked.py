@@ -8,7 +8,7 @@ before they write: the test has to catch it.
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -130,9 +130,9 @@ def hook_worker() -> None:
         await asyncio.sleep(MUTANT_SECONDS)
         await RedisResults(work._client).add(prediction)
 
-    def entering(transaction: Any, prediction: Prediction) -> None:
+    def entering(transaction: Any, predictions: Iterable[Prediction]) -> None:
         if not MUTANT.exists():
-            enter(transaction, prediction)
+            enter(transaction, predictions)
 
     tasks: set[asyncio.Task[None]] = set()
     enter = redis_work.enter

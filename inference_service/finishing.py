@@ -1,0 +1,153 @@
+"""Keeps what files of batches came to, in groups: the disk takes as long for one as for eight.
+
+Three steps go on beside each other: images are put; readings are kept, their files counted and
+acknowledged with them (`diagnosis.queue`); what is left of the files is seen to. Until the second
+has happened nothing of a file is deleted. Where a store does not answer, a step is tried again,
+because all of it may have happened.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from diagnosis.contracts import Notice, Prediction
+from diagnosis.errors import StoreUnavailable
+from diagnosis.queue import Finished, Taken, Work
+from inference_service.pipeline import Files
+from inference_service.service import Service
+
+T = TypeVar("T")
+
+#: Files of which what they came to is kept in one step.
+_AT_ONCE = 32
+#: So many are worth a step at once; fewer wait for company, and an answer may be that late.
+_COMPANY, _COMPANY_SECONDS = 8, 0.1
+#: How long it is waited where something does not answer.
+_PAUSE = 0.5
+
+log = structlog.get_logger("inference_service")
+
+
+@dataclass(slots=True)
+class Made:
+    """What a file came to: a reading with its files, or a problem."""
+
+    taken: Taken
+    prediction: Prediction | None = None
+    problem: Notice | None = None
+    files: Files = field(default_factory=dict)
+
+
+class Finishing:
+    """Keeps what `add` is given, for as long as `run` runs.
+
+    Args:
+        service: everything that makes a reading.
+        work: the workers' end of the queue.
+        kept: told of each file that is finished, or is somebody else's by now.
+    """
+
+    def __init__(self, service: Service, work: Work, kept: Callable[[Taken], None]) -> None:
+        self._pipeline, self._intake = service.pipeline, service.intake
+        self._metrics = service.metrics
+        self._work, self._kept = work, kept
+        self._made: asyncio.Queue[Made] = asyncio.Queue()
+        self._put: asyncio.Queue[Made] = asyncio.Queue()
+        self._finished: asyncio.Queue[tuple[Made, bool, float]] = asyncio.Queue()
+
+    def add(self, made: Made) -> None:
+        """Keep it, soon."""
+        self._made.put_nowait(made)
+
+    async def drained(self) -> None:
+        """Return when nothing is left of what was added."""
+        await self._made.join()
+
+    async def run(self) -> None:
+        """Keep what is added, until it is cancelled."""
+        async with asyncio.TaskGroup() as steps:
+            for step in (self._keep_putting, self._keep_finishing, self._keep_tidying):
+                steps.create_task(step())
+
+    async def _keep_putting(self) -> None:
+        while True:
+            group = await _some(self._made, company=True)
+            read = [(one, one.prediction) for one in group if one.prediction is not None]
+            pairs = [(prediction, one.files) for one, prediction in read]
+            kept = await _patiently(partial(asyncio.to_thread, self._pipeline.put, pairs))
+            for (one, _), prediction in zip(read, kept, strict=True):
+                one.prediction = prediction
+            for one in group:
+                self._put.put_nowait(one)
+
+    async def _keep_finishing(self) -> None:
+        while True:
+            group = await _some(self._put)
+            finished = [Finished(one.taken, one.prediction, one.problem) for one in group]
+            began = time.perf_counter()
+            ours = await _patiently(partial(self._work.finish, finished))
+            seconds = time.perf_counter() - began
+            for one, was in zip(group, ours, strict=True):
+                self._finished.put_nowait((one, was, seconds))
+                self._kept(one.taken)
+
+    async def _keep_tidying(self) -> None:
+        while True:
+            group = await _some(self._finished)
+            await self._tidy(group)
+            for _ in group:
+                self._made.task_done()
+
+    async def _tidy(self, group: Sequence[tuple[Made, bool, float]]) -> None:
+        """Count what was finished, in so many seconds, and see to its files: lost, they cost disk
+        space until images are swept."""
+        items, steps = self._metrics.batch_items, self._metrics.step_seconds
+        after: list[tuple[Made, Prediction]] = []
+        for one, ours, seconds in group:
+            if not ours:
+                # Another worker keeps it, or it was cancelled or deleted meanwhile.
+                items.labels("kept by another").inc()
+                if one.prediction is not None:
+                    self._pipeline.doubt(one.prediction)
+                continue
+            items.labels("failed" if one.prediction is None else "done").inc()
+            if one.prediction is not None:
+                self._pipeline.count(one.prediction)
+                # As of a reading: until it is durable, which for all of a group is at once.
+                stored = seconds + one.prediction.timings_ms.get("store", 0.0) / 1000
+                steps.labels(one.prediction.disease, "store").observe(stored)
+                after.append((one, one.prediction))
+        try:
+            await self._pipeline.put_again([(prediction, one.files) for one, prediction in after])
+            await self._intake.drop([(one.taken.batch, one.taken.item) for one, _ in after])
+        except StoreUnavailable as error:
+            log.warning("batches", cause=error.cause)
+
+
+async def _some(queue: asyncio.Queue[T], *, company: bool = False) -> list[T]:
+    """What is in a queue, one at least."""
+    found = [await queue.get()]
+    if company:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COMPANY_SECONDS):
+                while len(found) < _COMPANY:
+                    found.append(await queue.get())
+    while len(found) < _AT_ONCE and not queue.empty():
+        found.append(queue.get_nowait())
+    return found
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do it; where a store does not answer, again."""
+    while True:
+        try:
+            return await work()
+        except StoreUnavailable as error:
+            log.warning("batches", cause=error.cause)
+            await asyncio.sleep(_PAUSE)
