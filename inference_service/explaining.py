@@ -20,9 +20,10 @@ from diagnosis.errors import (
 )
 from diagnosis.heatmap import evidence, paint
 from diagnosis.telemetry import Metrics
+from inference_service.decoding import Decoders
 from inference_service.loading import LiveModel, Loader
 from inference_service.models import Models
-from inference_service.pipeline import Pipeline
+from inference_service.places import Places
 from inference_service.problems import FieldRefused
 
 #: Versions that are not live and are kept loaded for the heatmaps of their readings.
@@ -85,7 +86,8 @@ class Explainer:
         registry: where the model of an earlier reading may still lie.
         load: makes a model of a folder.
         metrics: the step `explain` is timed.
-        pipeline: lends the thread.
+        places: lend the thread.
+        decoders: read images.
     """
 
     def __init__(
@@ -94,13 +96,15 @@ class Explainer:
         registry: Registry,
         load: Loader,
         metrics: Metrics,
-        pipeline: Pipeline,
+        places: Places,
+        decoders: Decoders,
     ) -> None:
         self._models = models
         self._registry = registry
         self._load = load
         self._metrics = metrics
-        self._pipeline = pipeline
+        self._places = places
+        self._decoders = decoders
         self._lock = threading.Lock()
         self._earlier: OrderedDict[tuple[str, str], LiveModel] = OrderedDict()
 
@@ -117,7 +121,7 @@ class Explainer:
             NoHeatmap: it cannot explain, for example because it runs on a graph made here.
             Overloaded: readings leave no thread free in good time.
         """
-        return await self._pipeline.aside(lambda: self._make(prediction, class_id, image))
+        return await self._places.aside(lambda: self._make(prediction, class_id, image))
 
     def close(self) -> None:
         """Close the earlier models; nothing may be in flight."""
@@ -132,7 +136,7 @@ class Explainer:
                 raise NoHeatmap("The model that made this reading cannot make heatmaps here.")
             place = [one.id for one in card.classes].index(class_id)
             with self._metrics.step(prediction.disease, "explain", {}):
-                image = self._pipeline.decoders.read(data, preprocessing=spec)
+                image = self._decoders.read(data, preprocessing=spec)
                 assert image.array is not None
                 attribution = model.engine.explain(image.array)
                 shares, maximum = evidence(attribution[..., place])

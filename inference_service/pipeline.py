@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -17,7 +16,7 @@ from diagnosis.contracts import (
     Prediction,
     SuggestionList,
 )
-from diagnosis.errors import Overloaded, StoreUnavailable
+from diagnosis.errors import StoreUnavailable
 from diagnosis.gate import statistics
 from diagnosis.image_store import ImageStore, kept_as
 from diagnosis.queue import Batches
@@ -28,6 +27,7 @@ from inference_service.ask import Ask
 from inference_service.decoding import Decoded, Decoders
 from inference_service.loading import LiveModel
 from inference_service.models import Models
+from inference_service.places import Place, Places
 from inference_service.points import choose_point
 from inference_service.suggestions import suggest
 
@@ -38,18 +38,8 @@ Written = Callable[[UUID], AbstractAsyncContextManager[None]]
 #: What is kept for a reading, by digest.
 Files = dict[str, bytes]
 
-#: Of what is no reading and waits for a thread; one more is refused.
-MOST_ASIDE = 8
-
 #: Seconds after which a store that has been told something has done it, or never will.
 DOUBT_SECONDS = 30.0
-
-
-class Place:
-    """A place among the readings that may be at work; given back when its work has ended."""
-
-    def __init__(self) -> None:
-        self.work: asyncio.Future[Any] | None = None
 
 
 class Pipeline:
@@ -62,9 +52,7 @@ class Pipeline:
         decoders: read images.
         metrics: times and counts.
         batches: where names of files are forgotten with their readings.
-        threads: readings at work at once.
-        max_waiting: readings that may wait beside them.
-        deadline_seconds: from the end of the upload to the end of the computation.
+        places: where they are made.
         keep_dicom: whether a de-identified DICOM file is kept of one that came.
     """
 
@@ -76,10 +64,8 @@ class Pipeline:
         decoders: Decoders,
         metrics: Metrics,
         batches: Batches,
+        places: Places,
         *,
-        threads: int,
-        max_waiting: int,
-        deadline_seconds: float,
         keep_dicom: bool = False,
     ) -> None:
         self._models = models
@@ -88,85 +74,11 @@ class Pipeline:
         self.decoders = decoders
         self._metrics = metrics
         self._batches = batches
-        self.threads = threads
-        self._places = threads + max_waiting
-        self._taken = 0
-        self._given_back = asyncio.Event()
-        self._asides = 0
-        self._one_aside = asyncio.Semaphore(1)
-        self._deadline = deadline_seconds
+        self.places = places
         self._keep_dicom = keep_dicom
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reading")
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Files of readings that the store may or may not have kept: unit, digest, since when.
         self._doubted: dict[tuple[str, str], float] = {}
-
-    def close(self) -> None:
-        """End the threads after the work they have."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    @contextmanager
-    def place(self) -> Iterator[Place]:
-        """Take a place, before the upload is read, so that a full house costs no memory.
-
-        Raises:
-            Overloaded: all are taken.
-        """
-        if self._taken >= self._places:
-            raise Overloaded
-        self._taken += 1
-        place = Place()
-        try:
-            yield place
-        finally:
-            if place.work is None or place.work.done():
-                self._give_back()
-            else:
-                # The caller has given up; the thread has not, and cannot be stopped.
-                place.work.add_done_callback(lambda _: self._give_back())
-
-    def _give_back(self) -> None:
-        self._taken -= 1
-        self._given_back.set()
-
-    async def aside(self, work: Callable[[], T]) -> T:
-        """Do something that is no reading in a reading's thread: one at a time, readings first.
-
-        It begins only while a thread has nothing to do, and then takes that thread's place.
-
-        Args:
-            work: what to do; it should take no longer than a few seconds.
-
-        Raises:
-            Overloaded: too many wait already, or readings left no thread free by the deadline.
-        """
-        if self._asides >= MOST_ASIDE:
-            raise Overloaded
-        self._asides += 1
-        try:
-            async with asyncio.timeout(self._deadline):
-                return await self._alone(work)
-        except TimeoutError as error:
-            raise Overloaded(cause="no thread was free for it by its deadline") from error
-        finally:
-            self._asides -= 1
-
-    async def _alone(self, work: Callable[[], T]) -> T:
-        await self._one_aside.acquire()
-        begun = False
-        try:
-            while self._taken >= self.threads:
-                self._given_back.clear()
-                await self._given_back.wait()
-            with self.place() as place:
-                done = asyncio.get_running_loop().run_in_executor(self._pool, work)
-                place.work, begun = done, True
-                # Whoever gives up waiting does not stop the thread: the next one waits for it.
-                done.add_done_callback(lambda _: self._one_aside.release())
-                return await asyncio.shield(done)
-        finally:
-            if not begun:
-                self._one_aside.release()
 
     async def read(
         self,
@@ -208,7 +120,7 @@ class Pipeline:
 
     async def compute(self, place: Place, ask: Ask) -> "tuple[Prediction, Files]":
         """A reading that is not kept yet, and the files to keep for it; raises as `read` does."""
-        return await self.run(place, lambda waited: self.work(ask, waited))
+        return await self.places.run(place, lambda waited: self.work(ask, waited))
 
     def count(self, prediction: Prediction) -> None:
         """A reading was kept."""
@@ -227,32 +139,9 @@ class Pipeline:
         Raises:
             ImageRefused, Overloaded: it cannot be read, or not in good time.
         """
-        return await self.run(place, lambda _: suggest(self._models.live(), data, self.decoders))
-
-    async def run(self, place: Place, work: Callable[[float], T]) -> T:
-        """Do some work in a thread, with the seconds that it waited for one.
-
-        Raises:
-            Overloaded: it did not begin, or did not end, by the deadline.
-        """
-        submitted = time.perf_counter()
-
-        def begin() -> T:
-            self._metrics.queue_depth.dec()
-            waited = time.perf_counter() - submitted
-            if waited > self._deadline:
-                # Its caller was told so already.
-                raise Overloaded
-            return work(waited)
-
-        self._metrics.queue_depth.inc()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, begin)
-        place.work = future
-        try:
-            async with asyncio.timeout(self._deadline):
-                return await asyncio.shield(future)
-        except TimeoutError as error:
-            raise Overloaded(cause="it was not done by its deadline") from error
+        return await self.places.run(
+            place, lambda _: suggest(self._models.live(), data, self.decoders)
+        )
 
     async def delete(
         self, unit: str, prediction_id: UUID, written: Written, *, of_batch: bool = False
@@ -348,7 +237,7 @@ class Pipeline:
         return was_there
 
     def work(self, ask: Ask, waited: float) -> "tuple[Prediction, Files]":
-        """Everything between the upload and the store, in the thread that `run` gives it.
+        """Everything between the upload and the store, in the thread that `places` gives it.
 
         Args:
             ask: what to read.

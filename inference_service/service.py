@@ -24,6 +24,7 @@ from inference_service.intake import Intake
 from inference_service.loading import loader
 from inference_service.models import Models
 from inference_service.pipeline import Pipeline
+from inference_service.places import Places
 from inference_service.portables import Portables
 from inference_service.references import PatientReferences
 from inference_service.settings import Settings
@@ -88,6 +89,12 @@ class Service:
         )
         load = loader(settings, self.decoders)
         self.models = Models(self.registry, diseases, load, self.metrics)
+        self.places = Places(
+            self.metrics,
+            threads=settings.threads + spare_threads,
+            max_waiting=settings.max_waiting,
+            deadline_seconds=settings.deadline_seconds,
+        )
         self.pipeline = Pipeline(
             self.models,
             self.results,
@@ -95,12 +102,12 @@ class Service:
             self.decoders,
             self.metrics,
             self.batches,
-            threads=settings.threads + spare_threads,
-            max_waiting=settings.max_waiting,
-            deadline_seconds=settings.deadline_seconds,
+            self.places,
             keep_dicom=settings.keep_dicom,
         )
-        self.explainer = Explainer(self.models, self.registry, load, self.metrics, self.pipeline)
+        self.explainer = Explainer(
+            self.models, self.registry, load, self.metrics, self.places, self.decoders
+        )
         self.thumbnails = Thumbnails(self.images, self.decoders)
         self.events = Events(self.results, settings.events_seconds)
         key = settings.card_key_file
@@ -124,7 +131,7 @@ class Service:
         """Stop watching, let the readings at work end, and close everything."""
         self.events.close()
         await end_tasks(self._tasks)
-        await asyncio.to_thread(self.pipeline.close)
+        await asyncio.to_thread(self.places.close)
         await asyncio.to_thread(self.thumbnails.close)
         self.explainer.close()
         self.models.close()

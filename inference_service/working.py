@@ -59,7 +59,7 @@ class Worker:
         self._lease = timedelta(seconds=settings.batch_lease_seconds)
         # Enough to keep every thread at work while others are taken, and wait for the disk.
         self._most = 16 * settings.threads
-        self._loading = asyncio.Semaphore(service.pipeline.threads + min(1, settings.max_waiting))
+        self._loading = asyncio.Semaphore(service.places.threads + min(1, settings.max_waiting))
         self._held: dict[str, Taken] = {}
         self._suspects: list[Taken] = []
         self._reading: set[asyncio.Task[None]] = set()
@@ -208,8 +208,8 @@ class Worker:
 
         try:
             async with self._loading:
-                with service.pipeline.place() as place:
-                    return await service.pipeline.run(place, make)
+                with service.places.take() as place:
+                    return await service.places.run(place, make)
         except InputRefused as refused:
             problem = Notice(code=refused.code, detail=refused.detail, remedy=refused.remedy)
             return Made(taken, problem=problem)

@@ -108,7 +108,7 @@ async def put_batch_file(
     """
     batch = await found(asking.unit, batch_id, Action.UPLOAD, audit, service)
     await service.intake.check()
-    with service.pipeline.place():
+    with service.places.take():
         upload = await read_upload(request, seconds=service.settings.upload_seconds, field="file")
         name = text_field(upload, "name", longest=LONGEST_ITEM_NAME) or upload.filename
         item, new = await service.intake.take(batch, number, name, upload.image)

@@ -49,6 +49,6 @@ async def suggest_examinations(request: Request, service: ServiceDependency) -> 
     """
     if not service.models.loaded:
         raise ServiceUnavailable("The models are still being loaded.")
-    with service.pipeline.place() as place:
+    with service.places.take() as place:
         upload = await read_upload(request, seconds=service.settings.upload_seconds)
         return await service.pipeline.suggest(place, upload.image)

@@ -100,7 +100,7 @@ async def create_prediction(
     """
     # What can be refused without the image is refused before it is taken in.
     service.models.check(disease)
-    with service.pipeline.place() as place:
+    with service.places.take() as place:
         await service.results.ping()
         upload = await read_upload(request, seconds=service.settings.upload_seconds)
         reference = text_field(upload, "patient_reference", longest=LONGEST_REFERENCE)

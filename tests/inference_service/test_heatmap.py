@@ -16,7 +16,7 @@ from diagnosis.artifacts import Card, Registry, open_artifact
 from diagnosis.contracts import Prediction
 from diagnosis.errors import Overloaded, RegistryUnavailable
 from inference_service.explaining import MOST_EARLIER, chosen_class
-from inference_service.pipeline import MOST_ASIDE
+from inference_service.places import MOST_ASIDE
 from tests.fixtures.artifacts import change_card, variant
 from tests.fixtures.live_service import DISEASE, Live, Start
 from tests.fixtures.predictions import make_prediction
@@ -215,7 +215,7 @@ async def test_an_artifact_whose_card_names_another_node_is_refused(
 
 async def test_readings_come_first_and_heatmaps_one_at_a_time(start: Start) -> None:
     live = await start(threads=1, deadline_seconds=0.5)
-    pipeline = live.service.pipeline
+    places = live.service.places
     order: list[str] = []
     go = threading.Event()
 
@@ -223,10 +223,10 @@ async def test_readings_come_first_and_heatmaps_one_at_a_time(start: Start) -> N
         order.append(name)
         go.wait(5)
 
-    with pipeline.place():
+    with places.take():
         # The only thread belongs to a reading that is still being uploaded.
-        first = asyncio.create_task(pipeline.aside(lambda: work("first")))
-        second = asyncio.create_task(pipeline.aside(lambda: work("second")))
+        first = asyncio.create_task(places.aside(lambda: work("first")))
+        second = asyncio.create_task(places.aside(lambda: work("second")))
         await asyncio.sleep(0.05)
         assert order == []
     await live.until(lambda: order == ["first"])
@@ -235,12 +235,12 @@ async def test_readings_come_first_and_heatmaps_one_at_a_time(start: Start) -> N
     go.set()
     await asyncio.gather(first, second)
     assert order == ["first", "second"]
-    with pipeline.place():
-        waiting = [asyncio.create_task(pipeline.aside(lambda: None)) for _ in range(MOST_ASIDE)]
+    with places.take():
+        waiting = [asyncio.create_task(places.aside(lambda: None)) for _ in range(MOST_ASIDE)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await pipeline.aside(lambda: None)
+            await places.aside(lambda: None)
         refused = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(one) for one in refused} == {Overloaded}
     # Nothing is left behind: the next one is done at once.
-    assert await pipeline.aside(lambda: 7) == 7
+    assert await places.aside(lambda: 7) == 7
