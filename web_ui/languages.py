@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 
 from babel import Locale
+from babel.dates import format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from starlette.requests import Request
@@ -31,6 +33,8 @@ _SOURCE = "en"
 #: No sentence of ours is longer with its values in place.
 _LONGEST = 1000
 _PLACE = re.compile(r"\\\{[0-9]\\\}")
+_FROM_THE_LEFT, _AS_BEFORE = "\u2066", "\u2069"
+_MOMENT = "d MMM y, HH:mm 'UTC'"
 _language: ContextVar[str] = ContextVar("language", default=_SOURCE)
 
 
@@ -146,7 +150,26 @@ def _patterns(code: str) -> tuple[tuple[re.Pattern[str], str], ...]:
 
 def direction() -> str:
     """Which way the language of the page is written: `ltr` or `rtl`."""
-    return Locale.parse(language()).text_direction
+    return _direction(language())
+
+
+@cache
+def _direction(code: str) -> str:
+    return Locale.parse(code).text_direction
+
+
+def isolated(figure: str) -> str:
+    """A figure with its signs, which reads from the left also among words read from the right.
+
+    `> 99.9 %` would else show as `% 99.9 <` there.
+    """
+    return f"{_FROM_THE_LEFT}{figure}{_AS_BEFORE}" if direction() == "rtl" else figure
+
+
+def moment(time: datetime) -> str:
+    """`20 Nov 2026, 19:32 UTC`, the month as the reader's language has it."""
+    utc = time.astimezone(UTC)
+    return isolated(format_datetime(utc, _MOMENT, tzinfo=UTC, locale=language()))
 
 
 def globals_of_templates() -> Mapping[str, object]:

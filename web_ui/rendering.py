@@ -43,7 +43,7 @@ def environment(bundle: Bundle) -> Environment:
         figure_name=labels.figure_name,
         interval_percent=views.interval_percent,
         non_commercial=labels.is_non_commercial,
-        moment=views.moment,
+        moment=languages.moment,
         percent=views.percent,
         short_digest=views.short_digest,
         point_name=labels.point_name,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 from diagnosis.contracts import (
@@ -20,7 +19,7 @@ from diagnosis.errors import (
     UnknownBatch,
     UnknownDisease,
 )
-from web_ui.languages import _
+from web_ui.languages import _, isolated
 
 #: The result's kinds; each has its own word, shape and colour.
 Tone = Literal["positive", "uncertain", "negative", "plain", "not-judged"]
@@ -84,6 +83,12 @@ class DiseaseGroups:
         )
 
     @property
+    def to_try(self) -> DiseaseView | None:
+        """What a newcomer reads first: the first disease whose model has images to try it with."""
+        answering = (*self.live, *self.demonstrations)
+        return next((one for one in answering if one.model and one.model.demo_images), None)
+
+    @property
     def choices(self) -> list[dict[str, str]]:
         """What an image may be read for where somebody is asked, as a script takes it."""
         return [{"disease": item.id, "name": _(item.name)} for item in self.live]
@@ -121,11 +126,12 @@ def percent(probability: float, digits: int = 1) -> str:
     """
     smallest = 10.0**-digits
     value = probability * 100
+    sign = ""
     if 0 < value < smallest:
-        return f"<{_NO_BREAK}{smallest:.{digits}f}{_NO_BREAK}%"
-    if 100 - smallest < value < 100:
-        return f">{_NO_BREAK}{100 - smallest:.{digits}f}{_NO_BREAK}%"
-    return f"{value:.{digits}f}{_NO_BREAK}%"
+        sign, value = f"<{_NO_BREAK}", smallest
+    elif 100 - smallest < value < 100:
+        sign, value = f">{_NO_BREAK}", 100 - smallest
+    return isolated(f"{sign}{value:.{digits}f}{_NO_BREAK}%")
 
 
 def interval_percent(figure: Interval) -> str:
@@ -138,12 +144,6 @@ def interval_percent(figure: Interval) -> str:
 def short_digest(digest: str) -> str:
     """The first twelve digits of a digest: enough to compare by eye."""
     return digest.removeprefix("sha256:")[:12]
-
-
-def moment(time: datetime) -> str:
-    """`20 Nov 2026, 19:32 UTC`."""
-    utc = time.astimezone(UTC)
-    return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
 
 
 def balanced_point(disease: DiseaseView) -> OperatingPointView | None:

@@ -23,6 +23,7 @@ from web_ui import read_first
 from web_ui.caller import Caller
 from web_ui.context import Asking, Context, In
 from web_ui.opinions_view import opinion_rows, part_words
+from web_ui.views import DiseaseGroups
 from web_ui.worklist_place import WorklistPlace
 
 router = APIRouter()
@@ -137,6 +138,7 @@ async def worklist(
         page="worklist",
         rows=await read_first.for_list(context, caller, found),
         diseases=listed.items,
+        to_try=DiseaseGroups.of(listed.items).to_try,
         chosen=chosen,
         place=WorklistPlace(chosen.filters),
         unswayed=unswayed,

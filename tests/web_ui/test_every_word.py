@@ -20,10 +20,10 @@ from web_ui import languages
 #: What is the same in every language: names, notations, units.
 _SAME = re.compile(
     r"\b(Test Person|default|Sightline|API|AUC|CSV|JSON|JPEG|PNG|TIFF|WebP|BMP|DICOM|UTC|ZIP|PDF"
-    r"|HiResCAM|OpenVINO|ms|px|n|f32|bf16|f16|int8|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b"
+    r"|HiResCAM|OpenVINO|ms|px|n|f32|bf16|f16|int8)\b"
 )
 #: Where a page shows code, a name that somebody gave, or another language on purpose.
-_APART = {"code", "pre", "kbd", "script", "style", "bdi", "textarea"}
+_APART = {"code", "pre", "kbd", "script", "style", "bdi", "textarea", "time"}
 _READ_OUT = ("aria-label", "title", "alt", "placeholder")
 _VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 

@@ -139,7 +139,16 @@ async def test_the_pages_lead_to_the_last_reading_and_back(
 async def test_an_empty_list_tells_the_first_step_and_one_without_a_hit_how_to_see_all(
     client: httpx.AsyncClient, stand_in: StandIn
 ) -> None:
-    assert "Choose the examination that your image shows." in (await client.get("/worklist")).text
+    empty = (await client.get("/worklist")).text
+    assert "Choose the examination that your image shows." in empty
+    # The quickest first step is on the page itself: one press, and there is a reading.
+    form = re.search(
+        r'action="(/diseases/\w+/readings)".*?name="demo" value="([^"]+)"', empty, re.DOTALL
+    )
+    assert form
+    begun = await client.post(form[1], files={"demo": (None, form[2])})
+    assert begun.status_code == 303
+    assert "There is no reading yet" not in (await client.get("/worklist")).text
     made(stand_in, BRIGHT)
     page = (await client.get("/worklist?review=corrected")).text
     assert "No reading fits this choice." in page
