@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run backup restore test test-infra security fuzz check faults fix bench bench-store ray gpu \
+.PHONY: help setup run backup restore test test-infra test-monitoring security fuzz check faults fix bench bench-store ray gpu \
 	no-egress audit-packages sbom licences \
 	translations screenshots release train-all assets lock clean
 .DELETE_ON_ERROR:
@@ -109,6 +109,9 @@ screenshots: setup ## Make the pictures of docs/screenshots anew, of synthetic d
 
 test-infra: $(DONE)/everything $(DONE)/infra ## Apply the infrastructure to a stand-in for AWS, boot its instances, and say how each part went
 	@$(BIN)/python -m tests.infra.run $(PARTS)
+
+test-monitoring: setup ## Watch a whole stack, drive it and break it, and see each alert come and go; minutes
+	$(BIN)/python -m pytest -q -s --watched -p no:cacheprovider tests/monitoring $(PYTEST)
 
 release: setup ## Make what an installation is set up from: wheels, images, bill of materials, one bundle (TRAINER=1: the trainer's wheels; TRAINER=gpu: those of a GPU, too)
 	@$(BIN)/python -m infra.release $(if $(TRAINER),--trainer) $(if $(filter gpu,$(TRAINER)),--gpu) $(if $(NO_IMAGES),--no-images)

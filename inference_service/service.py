@@ -150,9 +150,9 @@ class Service:
         try:
             await self.results.ping()
         except StoreUnavailable:
-            self.metrics.store_up.set(0)
+            self.metrics.store_is(up=False)
             return False
-        self.metrics.store_up.set(1)
+        self.metrics.store_is(up=True)
         return True
 
     def batch_done(self) -> None:

@@ -2,8 +2,12 @@
 
 python -m monitoring.objectives            writes prometheus/rules/objectives.yml
 python -m monitoring.objectives --check    exits with 1 where that file is not up to date
+python -m monitoring.objectives --windows FILE.toml --to FILE.yml
+                                           writes the same rules with other windows, such as some
+                                           that end within a minute
 """
 
+import argparse
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -23,14 +27,16 @@ Rules = dict[str, Any]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def made(text: str) -> Rules:
+def made(text: str, windows: str | None = None) -> Rules:
     """The rules of some objectives.
 
     Args:
         text: as in `objectives.toml`.
+        windows: other windows than those of the text, written as there.
     """
     content = tomllib.loads(text)
-    groups = [_group(one, content["window"]) for one in content["objective"]]
+    taken = content if windows is None else tomllib.loads(windows)
+    groups = [_group(one, taken["window"]) for one in content["objective"]]
     return {"groups": groups}
 
 
@@ -104,13 +110,19 @@ _Readable.add_representer(
 
 def main(arguments: list[str]) -> int:
     """Write the file, or compare it."""
-    text = written(made(SOURCE.read_text(encoding="utf-8")))
-    if "--check" in arguments:
-        stale = not MADE.is_file() or MADE.read_text(encoding="utf-8") != text
+    asked = argparse.ArgumentParser(prog="python -m monitoring.objectives")
+    asked.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    asked.add_argument("--windows", type=Path, help="take the windows of this file")
+    asked.add_argument("--to", type=Path, default=MADE, help="write this file")
+    asks = asked.parse_args(arguments)
+    windows = None if asks.windows is None else asks.windows.read_text(encoding="utf-8")
+    text = written(made(SOURCE.read_text(encoding="utf-8"), windows))
+    if asks.check:
+        stale = not asks.to.is_file() or asks.to.read_text(encoding="utf-8") != text
         if stale:
-            sys.stderr.write(f"{MADE} is not up to date: python -m monitoring.objectives\n")
+            sys.stderr.write(f"{asks.to} is not up to date: python -m monitoring.objectives\n")
         return int(stale)
-    MADE.write_text(text, encoding="utf-8")
+    asks.to.write_text(text, encoding="utf-8")
     return 0
 
 

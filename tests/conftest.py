@@ -20,16 +20,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--whole`: what `make test` only samples is run as a whole, by `make security`."""
     parser.addoption("--whole", action="store_true", help="run whole corpora, not a sample")
     parser.addoption("--ray", action="store_true", help="run what needs Ray, as `make ray` does")
+    parser.addoption(
+        "--watched",
+        action="store_true",
+        help="run what watches a whole stack for minutes, as `make test-monitoring` does",
+    )
+
+
+#: Option to how the names begin of the files that are left out without it, and what runs them.
+_LEFT_OUT = {
+    "--ray": ("test_ray", "make ray"),
+    "--watched": ("test_watched", "make test-monitoring"),
+}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What needs Ray is no part of `make test`, which installs none: `make ray` runs it."""
-    return True if collection_path.stem == "test_ray" and not config.getoption("--ray") else None
+    """What needs a package or minutes of its own is no part of `make test`."""
+    for option, (name, _) in _LEFT_OUT.items():
+        if collection_path.stem.startswith(name) and not config.getoption(option):
+            return True
+    return None
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say that something is left out."""
-    return None if config.getoption("--ray") else "without Ray: `make ray` runs its test"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is left out."""
+    return [
+        f"without {name}*: `{verb}` runs it"
+        for option, (name, verb) in _LEFT_OUT.items()
+        if not config.getoption(option)
+    ]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -221,7 +221,8 @@ class Metrics:
         )
         self.store_up = Gauge(
             "sightline_store_up",
-            "1 while Redis answers, 0 while it does not.",
+            "1 while Redis answers, 0 while it does not; of services that ask it.",
+            ("service",),
             registry=self.registry,
         )
 
@@ -247,6 +248,10 @@ class Metrics:
         """Count a step of a reading that was timed elsewhere as `step` does."""
         timings_ms[step] = round(seconds * 1000, 3)
         self.step_seconds.labels(disease, step).observe(seconds)
+
+    def store_is(self, *, up: bool) -> None:
+        """Note whether Redis answers."""
+        self.store_up.labels(self.service).set(up)
 
     def saw(self, disease: str, statistics: Mapping[str, float]) -> None:
         """Count what an image looks like.

@@ -167,6 +167,12 @@ def test_a_step_that_fails_is_timed_too(metrics: Metrics) -> None:
     assert set(timings) == {"infer"}
 
 
+def test_who_never_asks_the_store_does_not_say_that_it_is_down(metrics: Metrics) -> None:
+    assert not [name for name, _ in samples(metrics) if name == "sightline_store_up"]
+    metrics.store_is(up=True)
+    assert value(metrics, "sightline_store_up", service="inference_service") == 1
+
+
 def test_two_services_in_one_process_do_not_share_metrics(metrics: Metrics) -> None:
     other = Metrics("web_ui")
     request(other, "/healthz")

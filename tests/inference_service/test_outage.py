@@ -46,7 +46,10 @@ async def test_readings_survive_redis_and_wait_for_it(
     ready = await live.client.get("/readyz")
     assert ready.status_code == 503
     assert "Redis" in ready.json()["reasons"][0]
-    assert "sightline_store_up 0.0" in (await live.client.get("/metrics")).text
+    assert (
+        'sightline_store_up{service="inference_service"} 0.0'
+        in (await live.client.get("/metrics")).text
+    )
     assert kept_images(live) == [first["image"]["digest"].removeprefix("sha256:")]
     assert (await live.client.get("/api/v1/diseases")).status_code == 200
 
@@ -58,7 +61,10 @@ async def test_readings_survive_redis_and_wait_for_it(
     await live.until(back)
     assert (await live.client.get(f"/api/v1/predictions/{first['id']}")).json() == first
     assert (await live.read(DARK)).status_code == 201
-    assert "sightline_store_up 1.0" in (await live.client.get("/metrics")).text
+    assert (
+        'sightline_store_up{service="inference_service"} 1.0'
+        in (await live.client.get("/metrics")).text
+    )
 
 
 class SaysNothing(MemoryResults):

@@ -43,7 +43,7 @@ async def _store_answers(service: Service) -> bool:
     try:
         await service.store.ping()
     except AccountsUnavailable:
-        service.metrics.store_up.set(0)
+        service.metrics.store_is(up=False)
         return False
-    service.metrics.store_up.set(1)
+    service.metrics.store_is(up=True)
     return True

@@ -332,4 +332,4 @@ async def test_while_redis_is_away_nobody_gets_in(
     assert (await browser.get("/healthz")).status_code == 200
     ready = await browser.get("/readyz")
     assert (ready.status_code, ready.json()["ready"]) == (503, False)
-    assert "sightline_store_up 0.0" in (await browser.get("/metrics")).text
+    assert 'sightline_store_up{service="gateway"} 0.0' in (await browser.get("/metrics")).text
