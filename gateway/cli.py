@@ -247,6 +247,9 @@ def prepare_deployment(
     certificate_key: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Its private key (PEM).")
     ] = None,
+    grafana: Annotated[
+        str, typer.Option(help="Where Grafana listens, HOST:PORT; shown to the role ops.")
+    ] = "",
 ) -> None:
     """Write what the services of a server or of containers start with, below /etc/sightline and
     /var/lib/sightline: users of Redis, keys, a certificate, the proxy's configuration, settings.
@@ -255,7 +258,10 @@ def prepare_deployment(
         raise typer.BadParameter("a certificate and its key belong together")
     given = (certificate, certificate_key) if certificate and certificate_key else None
     try:
-        prepare(Place.read(place), host_name, public_port=public_port, certificate=given)
+        chosen = Place.read(place)
+        if grafana:
+            chosen = Place.model_validate({**chosen.model_dump(), "grafana": grafana})
+        prepare(chosen, host_name, public_port=public_port, certificate=given)
     except ValidationError as problem:
         wrong = ", ".join(str(one["input"]) for one in problem.errors())
         typer.echo(f"Not a possible value: {wrong}.", err=True)

@@ -26,7 +26,7 @@ from diagnosis.durable import replace_file
 from gateway.certificates import TlsFiles, ensure_certificates
 from gateway.identity.signing import ensure_key
 from gateway.redis_users import ACL_NAME, write_acl_file
-from gateway.rendering import Name, NginxVariables, Upstream, render
+from gateway.rendering import Name, NginxVariables, StatusListener, Upstream, render
 from gateway.stack import redis_settings
 
 PLACES = Path(__file__).parent / "places"
@@ -50,6 +50,10 @@ class Place(BaseModel):
     identity: Upstream
     inference: Upstream
     web: Upstream
+    status: StatusListener | None = None
+    """Where Nginx tells its exporter how it is."""
+    grafana: Upstream | None = None
+    """Where Grafana listens, if there is one."""
     https_port: Port
     """The port that Nginx listens on for TLS."""
     http_port: Port
@@ -191,6 +195,8 @@ def nginx_variables(place: Place, names: Sequence[str], public_port: int) -> Ngi
         web_upstream=place.web,
         inference_upstream=place.inference,
         identity_upstream=place.identity,
+        grafana_upstream=place.grafana,
+        status_listen=place.status,
         static_dir=static,
         error_pages_dir=static / "dist" / "errors",
         run_dir=place.proxy_run_dir,

@@ -49,6 +49,12 @@ Upstream = Annotated[
     ),
     AfterValidator(_harmless),
 ]
+#: `unix:/absolute/path` or `address:port`.
+StatusListener = Annotated[
+    str,
+    StringConstraints(pattern=r"^(unix:/[^:]+|[0-9.]+:[0-9]{1,5})$"),
+    AfterValidator(_harmless),
+]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-_\[\]:*]+$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_\-]*$")]
 #: A header's value between double quotes: no quotes, no line ends, nothing Nginx would expand.
@@ -104,6 +110,11 @@ class NginxVariables(Limits):
     """Where inference_service listens."""
     identity_upstream: Upstream
     """Where the identity service listens."""
+    grafana_upstream: Upstream | None = None
+    """Where Grafana listens, for whoever has the role ops; None: there is none."""
+    status_listen: StatusListener | None = None
+    """Where Nginx tells its exporter how it is (`stub_status`): an address of the private side, or
+    a unix socket. None: nowhere."""
     static_dir: Folder
     """Served under /static/; built assets with hashed names lie in its folder dist/assets."""
     error_pages_dir: Folder

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from diagnosis.identity import Role
 from gateway.limits import Limits
+from gateway.rendering import Upstream
 
 #: The folder of the clone: `models/` and the built page assets lie in it.
 PROJECT = Path(__file__).resolve().parents[1]
@@ -53,6 +54,9 @@ class Settings(BaseSettings, Limits):
     """Speak TLS on that port, with a certificate of an authority that is made for this machine."""
     host_names: Annotated[tuple[HostName, ...], NoDecode] = ()
     """Host names that are served besides 127.0.0.1 and localhost, separated by commas."""
+    grafana: Upstream | None = None
+    """Where a Grafana of one's own listens, `127.0.0.1:3000` for example: it is then shown at
+    `/grafana/` to whoever has the role ops."""
     workers: int = Field(default=1, ge=0, le=64)
     """Processes that read files of batches; they take only what interactive readings leave."""
     start_timeout_seconds: float = Field(default=60.0, gt=0)

@@ -83,6 +83,11 @@ class Places:
         return self.sockets / "identity.sock"
 
     @property
+    def status_socket(self) -> Path:
+        """Where Nginx tells its exporter how it is."""
+        return self.sockets / "nginx-status.sock"
+
+    @property
     def identity(self) -> Path:
         return self.run_dir / "identity"
 
@@ -165,6 +170,7 @@ class Places:
             self.identity_socket,
             self.inference_socket,
             self.web_socket,
+            self.status_socket,
             *self.sockets.glob("worker-*.sock"),
         )
 
@@ -244,6 +250,8 @@ def nginx_variables(settings: Settings, places: Places) -> NginxVariables:
         web_upstream=f"unix:{places.web_socket}",
         inference_upstream=f"unix:{places.inference_socket}",
         identity_upstream=f"unix:{places.identity_socket}",
+        grafana_upstream=settings.grafana,
+        status_listen=f"unix:{places.status_socket}",
         static_dir=settings.static_dir.resolve(),
         error_pages_dir=settings.error_pages_dir.resolve(),
         run_dir=places.nginx,
@@ -400,9 +408,11 @@ def _chainer(places: Places) -> ProcessSpec:
 def _nginx(server: Server, configuration: Path, places: Places) -> ProcessSpec:
     return ProcessSpec(
         name="nginx",
-        # `-e`: without it Nginx first tries the log that it was compiled for.
+        # A killed Nginx leaves its socket, and would not start again where that lies.
         command=(
+            *("/bin/sh", "-c", 'rm -f "$0" && exec "$@"', str(places.status_socket)),
             str(server.binary),
+            # Without it Nginx first tries the log that it was compiled for.
             *("-p", str(places.nginx)),
             *("-e", "stderr"),
             *("-c", str(configuration)),

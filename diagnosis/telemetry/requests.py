@@ -69,4 +69,4 @@ class RequestTelemetry:
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 # The last is asked before every request that Nginx passes on, which is logged where it goes.
-_QUIET_ROUTES = {"/healthz", "/readyz", "/metrics", "/internal/check"}
+_QUIET_ROUTES = {"/healthz", "/readyz", "/metrics", "/internal/check", "/internal/check/ops"}

@@ -7,6 +7,7 @@ from diagnosis.access import EVERYBODY, OPEN, AccessTable
 from diagnosis.identity import Role
 
 _ADMINS = frozenset({Role.ADMIN})
+_OPS = frozenset({Role.OPS})
 _AUDITORS = frozenset({Role.AUDITOR})
 
 TABLE: AccessTable = {
@@ -15,6 +16,7 @@ TABLE: AccessTable = {
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): OPEN,
     ("GET", "/internal/check"): OPEN,
+    ("GET", "/internal/check/ops"): _OPS,
     # The way in and out.
     ("POST", "/auth/sign-in"): OPEN,
     ("POST", "/auth/sign-out"): OPEN,

@@ -63,8 +63,8 @@ class Location:
     pattern: str
     goes_to: str
     """A service, `files`, or the status that the proxy answers by itself."""
-    asks: bool
-    """Whether it asks who is there first."""
+    asks: str
+    """What it asks first: `identity`, whether it is anybody; `ops`, whether they have that role."""
     internal: bool
 
     @property
@@ -75,19 +75,23 @@ class Location:
 def locations(text: str | None = None) -> tuple[Location, ...]:
     """The locations of the rendered configuration, in its order."""
     if text is None:
-        text = render(nginx_variables(Settings(), Places.under(Path("/run/sightline"))))
+        settings = Settings(grafana="127.0.0.1:3000")
+        text = render(nginx_variables(settings, Places.under(Path("/run/sightline"))))
+    # The public server; a second one, on the private side, is the exporter's.
+    text = re.split(r"^    server \{$", text, flags=re.MULTILINE)[1]
     found = []
     for match in re.finditer(r"^\s*location (?:(=|\^~|~) )?(\S+) \{$", text, re.MULTILINE):
         body = _block(text, match.end())
         sent = re.search(r"proxy_pass http://([a-z_]+)", body)
         answer = re.search(r"return (\d{3})", body)
+        asks = re.search(r"auth_request /__(\w+);", body)
         goes_to = sent[1] if sent else "files" if "alias " in body else answer[1] if answer else "?"
         found.append(
             Location(
                 match[1] or "",
                 match[2],
                 goes_to,
-                asks="auth_request /__identity;" in body,
+                asks=asks[1] if asks else "",
                 internal=bool(re.search(r"^\s*internal;", body, re.MULTILINE)),
             )
         )
@@ -158,7 +162,7 @@ def _row(key: tuple[str, str], allowed: frozenset[Role] | None) -> str:
 def _asked(one: Location) -> str:
     if one.internal:
         return "reached from inside alone"
-    return "asked first" if one.asks else "not asked"
+    return {"": "not asked", "identity": "asked first", "ops": "asked first, role ops"}[one.asks]
 
 
 def written() -> str:

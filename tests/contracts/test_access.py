@@ -133,9 +133,10 @@ def test_the_proxy_asks_for_whoever_the_tables_ask_for() -> None:
                 assert one.goes_to == service, told
                 # The gateway looks for itself at what is under /auth/.
                 by_itself = service == "identity_service" and template.startswith("/auth/")
-                assert one.asks == (allowed is not OPEN and not by_itself), told
+                assert bool(one.asks) == (allowed is not OPEN and not by_itself), told
     asked = [one for one in found if one.internal and one.goes_to == "identity_service"]
-    assert [one.pattern for one in asked] == ["/__identity"]
+    assert [one.pattern for one in asked] == ["/__identity", "/__ops"]
+    assert location_of("/grafana/d/x", found).asks == "ops"
 
 
 # ---- inference_service ---------------------------------------------------------------------

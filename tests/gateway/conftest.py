@@ -36,7 +36,7 @@ class Echo(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.server.name == "identity" and self.path == "/internal/check":  # type: ignore[attr-defined]
+        if self.server.name == "identity" and self.path.startswith("/internal/check"):  # type: ignore[attr-defined]
             self.check()
             return
         self.server.reached.append((self.server.name, self.command, self.path))  # type: ignore[attr-defined]
@@ -65,6 +65,8 @@ class Echo(BaseHTTPRequestHandler):
         if self.path.endswith("/page"):
             self.send_header("content-security-policy", "default-src 'self'")
             self.send_header("cache-control", "private")
+        if self.path.endswith("/sets-a-cookie"):
+            self.send_header("set-cookie", "grafana_session=x")
         if self.path.endswith("/of-web-ui"):
             for name, value in WEB_UI_HEADERS.items():
                 self.send_header(name, value)
@@ -75,8 +77,14 @@ class Echo(BaseHTTPRequestHandler):
     def check(self) -> None:
         """As the identity service answers Nginx: everybody is somebody, but who says otherwise."""
         said = self.headers.get("authorization")
-        self.send_response({"Bearer nobody": 401, "Bearer broken": 500}.get(said or "", 200))
-        self.send_header("X-Sightline-Identity", "signed:" + json.dumps(dict(self.headers)))
+        answers = {"Bearer nobody": 401, "Bearer broken": 500}
+        if self.path == "/internal/check/ops":
+            answers["Bearer reader"] = 403
+            self.send_response(answers.get(said or "", 200))
+            self.send_header("X-Sightline-Account", "u_ops")
+        else:
+            self.send_response(answers.get(said or "", 200))
+            self.send_header("X-Sightline-Identity", "signed:" + json.dumps(dict(self.headers)))
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -122,6 +130,7 @@ class Proxy:
         (folder / "temp").mkdir()
         (self.static / "dist" / "assets" / "app-1a2b3c.js").write_text("// " + "x" * 3000)
         (self.static / "dist" / "favicon.svg").write_text("<svg/>")
+        (self.errors / "403.html").write_text("<h1>page of 403</h1>")
         for problem in PROXY_PROBLEMS:
             (self.errors / f"{problem.page}.html").write_text(f"<h1>page of {problem.page}</h1>")
         self.variables = NginxVariables.model_validate(
@@ -130,6 +139,8 @@ class Proxy:
                 "web_upstream": f"unix:{folder}/web.sock",
                 "inference_upstream": f"unix:{folder}/inference.sock",
                 "identity_upstream": f"unix:{folder}/identity.sock",
+                "grafana_upstream": f"unix:{folder}/grafana.sock",
+                "status_listen": f"unix:{folder}/status.sock",
                 "static_dir": self.static,
                 "error_pages_dir": self.errors,
                 "run_dir": folder,
@@ -216,7 +227,8 @@ def start_proxy(nginx: Server) -> Iterator[Callable[..., Proxy]]:
             root = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxy-"))
             folder = Path(root)
             reached: list[tuple[str, str, str]] = []
-            for name in ("web", "inference") * services + ("identity",) * identity:
+            kinds = ("web", "inference", "grafana") * services + ("identity",) * identity
+            for name in kinds:
                 server = stack.enter_context(EchoServer(folder / f"{name}.sock", name, reached))
                 threading.Thread(
                     target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True

@@ -56,6 +56,24 @@ def test_each_service_can_read_its_settings(
     assert users["inference"] not in redis
 
 
+def test_grafana_has_a_place_where_it_is_told_and_only_there(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(place, [NAME], root=tmp_path)
+    configuration = folder(place, tmp_path, "proxy") / "nginx.conf"
+    assert "grafana" not in configuration.read_text()
+    assert "stub_status;" in configuration.read_text()
+    taken: list[Place] = []
+    monkeypatch.setattr("gateway.cli.prepare", lambda one, *_, **__: taken.append(one))
+    words = ["prepare", "compose", "--host-name", NAME, "--grafana"]
+    assert CliRunner().invoke(app, [*words, "grafana:3000"]).exit_code == 0
+    assert CliRunner().invoke(app, [*words, ""]).exit_code == 0
+    assert CliRunner().invoke(app, [*words, "grafana;evil"]).exit_code == 1
+    assert [one.grafana for one in taken] == ["grafana:3000", None]
+    prepare(place.model_copy(update={"grafana": "grafana:3000"}), [NAME], root=tmp_path)
+    assert 'server "grafana:3000";' in configuration.read_text()
+
+
 def test_the_public_key_is_that_of_the_private_one(place: Place, tmp_path: Path) -> None:
     prepare(place, [NAME], root=tmp_path)
     gateway = tmp_path / "var/lib/sightline/gateway"
@@ -105,6 +123,7 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
             "proxy_run_dir": tmp_path / "run",
             "proxy_log_dir": tmp_path,
             "proxy_user": None,
+            "status": f"unix:{tmp_path}/status.sock",
         }
     )
     prepare(place, [NAME], root=tmp_path)

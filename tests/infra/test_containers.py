@@ -121,6 +121,13 @@ def test_setup_installs_nothing_for_a_gpu() -> None:
         assert ("requirements/gpu.lock" in planned.stdout) is wanted
 
 
+def test_grafana_is_reached_by_the_proxy_and_by_whom_it_asks() -> None:
+    within = {name for name, one in SERVICES.items() if "grafana" in one.get("networks", ())}
+    assert within == {"proxy", "prometheus", "grafana"}
+    assert SERVICES["grafana"]["networks"] == ["grafana"]
+    assert SERVICES["grafana"]["profiles"] == ["grafana"]
+
+
 def test_no_service_sees_the_settings_of_another() -> None:
     for name, service in SERVICES.items():
         mounted = [str(one) for one in service.get("volumes", ())]

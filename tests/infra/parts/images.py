@@ -193,7 +193,7 @@ def monitored(_: object = None) -> None:
             said = compose.run("prometheus", *query)
             for one in ('role="identity"', 'role="inference"', 'role="web"', 'role="worker"'):
                 assert re.search(rf"{one}.*=> 1 ", said), said
-            for one in ('job="node"', 'job="redis"', 'job="prometheus"'):
+            for one in ('job="node"', 'job="redis"', 'job="nginx"', 'job="prometheus"'):
                 assert re.search(rf"{one}.*=> 1 ", said), said
 
         _until(all_are_up, "word of every service")
