@@ -132,6 +132,7 @@ NOW = Row(
             ),
             unit="short",
             kind="table",
+            alerts=("SightlineVersionsDiffer",),
             width=12,
         ),
     ),
@@ -284,6 +285,7 @@ PROCESSES = Row(
             ),
             unit="s",
             names=ROLES,
+            alerts=("SightlineServiceRestarts",),
         ),
     ),
 )

@@ -1,6 +1,7 @@
 """How far are batches and training?"""
 
 from monitoring.dashboards.board import Board, Panel, Query, Row, Variable
+from monitoring.dashboards.limits import alert_limit
 
 _GPU = "an NVIDIA GPU on the trainer"
 _TRAINING = "`trainer train` while it runs"
@@ -19,11 +20,13 @@ BATCHES = Row(
             width=6,
         ),
         Panel(
-            title="Oldest batch waits for",
-            says="How long the oldest batch that is not finished has been there.",
+            title="Oldest file waits for",
+            says="How long the oldest file of a batch that no worker has finished has been there.",
             queries=(Query("max(sightline_batch_oldest_waiting_seconds)", "oldest"),),
             unit="s",
             kind="number",
+            limits=(alert_limit("SightlineBatchWaitsLong"),),
+            alerts=("SightlineBatchWaitsLong",),
             width=6,
         ),
         Panel(
