@@ -39,7 +39,7 @@ def variables(folder: Path, **changes: Any) -> NginxVariables:
 
 
 def test_every_variable_is_used_by_the_template() -> None:
-    template = (TEMPLATES / TEMPLATE).read_text()
+    template = "".join(path.read_text() for path in TEMPLATES.glob("*.conf.j2"))
     unused = [name for name in NginxVariables.model_fields if name not in template]
     assert unused == []
 
@@ -51,6 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "any-name": {"server_names": ()},
     "public": {"server_names": ("sightline.example.org",), "listen_address": "0.0.0.0"},
     "tcp": {"web_upstream": "localhost:8000", "inference_upstream": "127.0.0.1:8001"},
+    "grafana": {"grafana_upstream": "127.0.0.1:3000", "status_listen": "127.0.0.1:18098"},
     "large": {"worker_processes": 4, "worker_connections": 4096},
     "tls": TLS,
     "tls-behind-a-port": {**TLS, "public_port": 443},
@@ -100,7 +101,7 @@ def gixy(configuration: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["plain", "tls", "deployment"])
+@pytest.mark.parametrize("name", ["plain", "tls", "grafana", "deployment"])
 def test_gixy_finds_nothing(tmp_path: Path, name: str) -> None:
     configuration = tmp_path / "nginx.conf"
     configuration.write_text(render(variant(tmp_path, name)))
