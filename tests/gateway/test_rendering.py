@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from diagnosis.errors import FileTooLarge
 from gateway.certificates import ensure_certificates
 from gateway.proxy_problems import PROXY_PROBLEMS
-from gateway.rendering import TEMPLATE, TEMPLATES, NginxVariables, read_variables, render
+from gateway.rendering import TEMPLATES, NginxVariables, read_variables, render
 from gateway.servers import Server, takes_http2_in_listen
 from gateway.settings import IdentitySettings
 
