@@ -142,3 +142,11 @@ def test_the_tour_is_offered_once_and_goes_by_keyboard(chromium: Browser, addres
         expect(panel).to_be_visible()
         page.keyboard.press("Escape")
         expect(panel).to_be_hidden()
+
+
+def test_a_newcomer_s_first_reading_is_one_press(chromium: Browser, address: str) -> None:
+    with opened(chromium, address) as page:
+        page.get_by_role("button", name="Read a synthetic image").click()
+        page.wait_for_url("**/readings/*")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Pneumonia")
+        expect(page.get_by_text("Synthetic: shows no patient")).to_be_visible()

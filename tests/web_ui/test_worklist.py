@@ -143,7 +143,10 @@ async def test_an_empty_list_tells_the_first_step_and_one_without_a_hit_how_to_s
     assert "Choose the examination that your image shows." in empty
     # The quickest first step is on the page itself: one press, and there is a reading.
     form = re.search(
-        r'action="(/diseases/\w+/readings)".*?name="demo" value="([^"]+)"', empty, re.DOTALL
+        r'action="(/diseases/\w+/readings)" method="post" enctype="multipart/form-data">'
+        r'.*?name="demo" value="([^"]+)"',
+        empty,
+        re.DOTALL,
     )
     assert form
     begun = await client.post(form[1], files={"demo": (None, form[2])})
