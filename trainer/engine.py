@@ -62,8 +62,7 @@ def compile_ir(xml: bytes, weights: bytes, precision: Precision) -> Network:
     """An OpenVINO IR on this machine's processor, at a stated precision, batches of 32.
 
     Raises:
-        PrecisionMissing: the processor lacks that precision. OpenVINO takes the wish for a hint:
-            without AVX-512 it computes at f32 and says so only when asked.
+        PrecisionMissing: the processor lacks that precision.
     """
     ov = runtime.openvino()
     core = ov.Core()
@@ -72,9 +71,7 @@ def compile_ir(xml: bytes, weights: bytes, precision: Precision) -> Network:
         "CPU",
         {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": 1},
     )
-    taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    if taken != precision:
-        raise PrecisionMissing(f"This processor does not compute at {precision}.")
+    _check_precision(compiled, precision)
     request = compiled.create_infer_request()
 
     def run(inputs: Floats) -> Floats:
@@ -87,14 +84,20 @@ def compile_ir(xml: bytes, weights: bytes, precision: Precision) -> Network:
     return run
 
 
-def compile_streams(xml: bytes, weights: bytes, card: Card, streams: int) -> Network:
-    """An OpenVINO IR in f32 for many threads: each has an infer request, each request a core.
+def compile_streams(
+    xml: bytes, weights: bytes, card: Card, streams: int, precision: Precision = "f32"
+) -> Network:
+    """An OpenVINO IR for many threads: each has an infer request, each request a core.
 
     Args:
         xml: of the graph.
         weights: of the graph.
         card: the shape of an image.
         streams: images computed at once.
+        precision: of the arithmetic.
+
+    Raises:
+        PrecisionMissing: the processor lacks that precision.
     """
     ov = runtime.openvino()
     core = ov.Core()
@@ -105,12 +108,13 @@ def compile_streams(xml: bytes, weights: bytes, card: Card, streams: int) -> Net
         graph,
         "CPU",
         {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams,
         },
     )
+    _check_precision(compiled, precision)
     threads = threading.local()
 
     def run(inputs: Floats) -> Floats:
@@ -125,6 +129,14 @@ def compile_streams(xml: bytes, weights: bytes, card: Card, streams: int) -> Net
         return outputs
 
     return run
+
+
+def _check_precision(compiled: Any, precision: Precision) -> None:
+    """OpenVINO takes the wish for a hint: without AVX-512 it computes at f32 and says so only when
+    it is asked."""
+    taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if taken != precision:
+        raise PrecisionMissing(f"This processor does not compute at {precision}.")
 
 
 def whole_batches(model: Any, size: int) -> Network:

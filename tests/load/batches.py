@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +38,10 @@ from tests.load.films import SIZES, film
 from trainer.engine import compile_streams, load_keras
 from trainer.infer.predictor import Answer, Predictor
 from trainer.infer.running import Asked, infer
+from trainer.runtime import Precision
 from trainer.settings import Settings
 
-IMAGES = 400
+IMAGES = 600
 #: Of the earlier system's loop, which is slow.
 FEWER = 40
 
@@ -72,11 +73,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def plain_loop(artifact: VerifiedArtifact, paths: Sequence[Path]) -> Pace:
+def plain_loop(
+    artifact: VerifiedArtifact, paths: Sequence[Path], precision: Precision = "f32"
+) -> Pace:
     """Decode, preprocess and infer, a thread a core."""
     assert artifact.ir_xml is not None
     assert artifact.ir_bin is not None
-    network = compile_streams(artifact.ir_xml, artifact.ir_bin, artifact.card, cores())
+    network = compile_streams(artifact.ir_xml, artifact.ir_bin, artifact.card, cores(), precision)
     spec = artifact.card.preprocessing
 
     def one(path: Path) -> object:
@@ -113,10 +116,14 @@ def earlier_loop(artifact: VerifiedArtifact, paths: Sequence[Path], url: str) ->
         return clock.pace(len(paths))
 
 
-def workers(stack: Stack, paths: Sequence[Path]) -> Pace:
-    """A batch in the queue, until the last of it is done."""
+def workers(stack: Stack, paths: Sequence[Path], precision: Precision) -> Pace:
+    """A batch in the queue, until the last of it is done; the workers are ready before."""
     names = [f"worker-{number}" for number in range(1, stack.settings.workers + 1)]
     for name in names:
+        stack.kill_one(name)
+        stack.start_one(name, SIGHTLINE_INFERENCE_PRECISION=precision)
+    for name in names:
+        _await_ready(stack.places.worker_socket(int(name.rpartition("-")[2])))
         stack.signal_one(name, signal.SIGSTOP)
 
     def let_go() -> None:
@@ -161,6 +168,18 @@ def workers(stack: Stack, paths: Sequence[Path]) -> Pace:
     return Pace(len(paths) / took)
 
 
+def _await_ready(socket: Path) -> None:
+    """Until the worker behind a socket can read, its models loaded."""
+    until = time.monotonic() + 60
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket))) as client:
+        while time.monotonic() < until:
+            with suppress(httpx.TransportError):
+                if client.get("http://worker/readyz").is_success:
+                    return
+            time.sleep(0.2)
+    raise SystemExit("a worker is not ready after a minute")
+
+
 class Quiet:
     """Watches nothing."""
 
@@ -171,7 +190,7 @@ class Quiet:
         """See `Watcher`."""
 
 
-def trainer_infer(films: Path, models: Path, url: str, folder: Path) -> Pace:
+def trainer_infer(films: Path, models: Path, url: str, folder: Path, precision: Precision) -> Pace:
     """`trainer infer`, from its first image to its last word in Redis.
 
     Opening the engine is left out, as in the other loops.
@@ -192,7 +211,8 @@ def trainer_infer(films: Path, models: Path, url: str, folder: Path) -> Pace:
     )
     Predictor.predict_batch = noted  # type: ignore[method-assign]
     try:
-        asked = Asked(DISEASE, str(films), films.name, "openvino")
+        name = f"{films.name} {precision}"
+        asked = Asked(DISEASE, str(films), name, "openvino", precision=precision)
         ran = infer(asked, settings, Quiet(), lambda _: None)
     finally:
         Predictor.predict_batch = predict  # type: ignore[method-assign]
@@ -201,7 +221,7 @@ def trainer_infer(films: Path, models: Path, url: str, folder: Path) -> Pace:
 
 
 def main() -> None:
-    """Measure and print a table for each size of film."""
+    """Measure and print a table for each size of film and each precision that the card allows."""
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="b-"))
     models = models_with_a_live_one(folder / "models")
@@ -220,43 +240,51 @@ def main() -> None:
                 data = film(demos[seed % len(demos)], width, height, seed)
                 (films / f"{seed:04}.jpg").write_bytes(data)
             paths = sorted(films.iterdir())
-            before = plain_loop(artifact, paths)
-            url = redis_url(stack.places, "trainer")
-            batch = trainer_infer(films, models, url, folder)
-            between = plain_loop(artifact, paths)
-            queued = workers(stack, paths)
-            after = plain_loop(artifact, paths)
             earlier = earlier_loop(artifact, paths[:FEWER], server.admin_url)
-            table = Table(title=f"{IMAGES} films of {width} x {height}, {cores()} cores")
-            for column in (
-                "what",
-                "a second",
-                "of the plain loop",
-                "times earlier",
-                "ms processor",
-            ):
-                table.add_column(column, justify="left" if column == "what" else "right")
-            for name, pace, plain in (
-                ("plain loop, first", before, before),
-                ("trainer infer", batch, mean(before, between)),
-                ("plain loop, again", between, between),
-                ("queue and workers", queued, mean(between, after)),
-                ("plain loop, last", after, after),
-                ("earlier system's loop", earlier, after),
-            ):
-                processor = "" if pace.processor_ms is None else f"{pace.processor_ms:.1f}"
-                table.add_row(
-                    name,
-                    f"{pace.rate:.1f}",
-                    f"{pace.rate / plain.rate:.2f}",
-                    f"{pace.rate / earlier.rate:.1f}",
-                    processor,
+            for precision in precisions(artifact):
+                before = plain_loop(artifact, paths, precision)
+                url = redis_url(stack.places, "trainer")
+                batch = trainer_infer(films, models, url, folder, precision)
+                between = plain_loop(artifact, paths, precision)
+                queued = workers(stack, paths, precision)
+                after = plain_loop(artifact, paths, precision)
+                rows = (
+                    ("plain loop, first", before, before),
+                    ("trainer infer", batch, mean(before, between)),
+                    ("plain loop, again", between, between),
+                    ("queue and workers", queued, mean(between, after)),
+                    ("plain loop, last", after, after),
+                    ("earlier system's loop (f32)", earlier, after),
                 )
-            console.print(table)
+                title = f"{IMAGES} films of {width} x {height}, {cores()} cores, {precision}"
+                console.print(as_table(title, rows, earlier))
     finally:
         stack.stop()
         server.stop()
         shutil.rmtree(folder)
+
+
+def precisions(artifact: VerifiedArtifact) -> list[Precision]:
+    """That the card allows."""
+    lower: Precision = "bf16"
+    check = artifact.card.precisions.get(lower)
+    return ["f32"] if check is None or not check.allowed else ["f32", lower]
+
+
+def as_table(title: str, rows: Sequence[tuple[str, Pace, Pace]], earlier: Pace) -> Table:
+    """Of each row its name, its pace, and that of the plain loop beside it."""
+    table = Table(title=title)
+    for column in ("what", "a second", "of the plain loop", "times earlier", "ms processor"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for name, pace, plain in rows:
+        table.add_row(
+            name,
+            f"{pace.rate:.1f}",
+            f"{pace.rate / plain.rate:.2f}",
+            f"{pace.rate / earlier.rate:.1f}",
+            "" if pace.processor_ms is None else f"{pace.processor_ms:.1f}",
+        )
+    return table
 
 
 def mean(one: Pace, other: Pace) -> Pace:

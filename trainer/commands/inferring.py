@@ -42,6 +42,10 @@ def infer(
             " ray: as auto, on a cluster."
         ),
     ] = "auto",
+    precision: Annotated[
+        Literal["f32", "bf16"],
+        typer.Option(help="Of the arithmetic (OpenVINO); bf16 where the card allows it."),
+    ] = "f32",
     operating_point: Annotated[
         OperatingPointName | None, typer.Option(help="The threshold that readings state.")
     ] = None,
@@ -70,6 +74,7 @@ def infer(
         unit,
         images,
         retry_failed=retry_failed,
+        precision=precision,
         ray=engine == "ray",
     )
     with Bar(told) as bar:
@@ -86,10 +91,10 @@ def infer(
 def _show(result: dict[str, Any], failures: Path | None) -> None:
     from trainer.commands.tables import show_evaluation
 
-    rate = result["files_a_second"]
+    rate, computed = result["files_a_second"], f"{result['engine']} {result['precision']}"
     lines = [
         f"{result['name']}: {result['readings']} readings of {result['files']} files.",
-        f"{result['disease']} version {result['version']}, {result['engine']}.",
+        f"{result['disease']} version {result['version']}, {computed}.",
         f"This run: {result['files_of_this_run']} files, {rate or 0} a second.",
         *(
             f"{title}: {', '.join(f'{name} {count}' for name, count in result[key].items())}."

@@ -25,8 +25,8 @@ from trainer.infer.predictor import (
     one_by_one,
 )
 from trainer.infer.sources import Source
-from trainer.refusals import TrainerRefused
-from trainer.runtime import exact_arithmetic, keras
+from trainer.refusals import PrecisionMissing, PrecisionRefused, TrainerRefused
+from trainer.runtime import Precision, exact_arithmetic, keras
 
 EngineName = Literal["openvino", "keras"]
 #: From names to their answers.
@@ -50,11 +50,12 @@ class Feeding:
 def feeding(engine: EngineName, workers: int) -> Feeding:
     """How to feed an engine on so many cores.
 
-    A CPU has nothing to overlap with: every core decodes and computes in turn, on small blocks so
-    that all end together. A GPU takes large batches while processes of their own decode the next.
+    On a CPU every core decodes and computes in turn, on small blocks so that all end together; two
+    calls more than cores go on while others wait for the interpreter. A GPU takes large batches
+    while processes of their own decode the next.
     """
     if engine == "openvino":
-        return Feeding(block=8, calls=workers, processes=0)
+        return Feeding(block=8, calls=workers + 2, processes=0)
     return Feeding(block=256, calls=3, processes=workers)
 
 
@@ -96,7 +97,7 @@ class Setup:
         return Predictor(
             self.artifact,
             disease_of(self.artifact.card.disease),
-            open_engine(self.engine, self.artifact, self.workers),
+            open_engine(self.engine, self.artifact, self.workers, self.job.precision),
             self.source,
             self.job,
             images=self.images,
@@ -104,19 +105,29 @@ class Setup:
         )
 
 
-def open_engine(engine: EngineName, artifact: VerifiedArtifact, workers: int) -> Network:
+def open_engine(
+    engine: EngineName, artifact: VerifiedArtifact, workers: int, precision: Precision
+) -> Network:
     """What runs an artifact, safe to call from many threads.
 
     Raises:
-        TrainerRefused: the artifact has no graph for OpenVINO.
+        TrainerRefused: the artifact has no graph for OpenVINO, or nothing here may or can run it
+            at that precision.
     """
+    check = artifact.card.precisions.get(precision)
+    if precision != "f32" and (check is None or not check.allowed):
+        raise PrecisionRefused(
+            f"The card does not allow {precision}: its answers differ too much from f32."
+        )
     if engine == "keras":
+        if precision != "f32":
+            raise PrecisionMissing("Keras computes in full 32 bit: use --engine openvino.")
         exact_arithmetic()
         block = feeding(engine, workers).block
         return OneAtATime(whole_batches(load_keras(artifact.keras), block))
     if artifact.ir_xml is None or artifact.ir_bin is None:
         raise TrainerRefused("This artifact has no OpenVINO graph: use --engine keras.")
-    return compile_streams(artifact.ir_xml, artifact.ir_bin, artifact.card, workers)
+    return compile_streams(artifact.ir_xml, artifact.ir_bin, artifact.card, workers, precision)
 
 
 def chosen_engine() -> EngineName:

@@ -28,6 +28,7 @@ from diagnosis.contracts import (
 from diagnosis.durable import replace_file
 from trainer.infer.predictor import Answer
 from trainer.refusals import TrainerRefused
+from trainer.runtime import Precision
 from trainer.workplace import alone
 
 _REQUEST = "batch.json"
@@ -50,6 +51,7 @@ class Request(BaseModel):
     source: str
     unit: str
     operating_point: OperatingPointName | None
+    precision: Precision = "f32"
     created_at: datetime
 
 

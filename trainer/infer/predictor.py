@@ -24,6 +24,7 @@ from diagnosis.preprocess import Preprocessing
 from diagnosis.reading import compose
 from trainer.engine import Network
 from trainer.infer.sources import Source
+from trainer.runtime import Precision
 
 Floats = NDArray[np.float32]
 
@@ -46,6 +47,8 @@ class Job:
     batch: UUID
     unit: str
     operating_point: OperatingPointName | None = None
+    precision: Precision = "f32"
+    """Of the arithmetic that makes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ class Predictor:
         gate = artifact.open_gate(disease)
         self._preparer = Preparer(source, card.preprocessing, gate, images, job.unit)
         self._prepare = prepare
-        self._demos = prove(artifact, network)
+        self._demos = prove(artifact, network, job.precision)
 
     def predict_batch(self, names: Sequence[str]) -> list[Answer]:
         """Read some files and say of each what the artifact makes of it, in their order.
@@ -241,13 +244,18 @@ def point_of(card: Card, name: OperatingPointName | None) -> OperatingPoint | No
     return card.operating_point(name or "balanced")
 
 
-def prove(artifact: VerifiedArtifact, network: Network) -> frozenset[str]:
+def prove(
+    artifact: VerifiedArtifact, network: Network, precision: Precision = "f32"
+) -> frozenset[str]:
     """Ask a network for the golden images; the digests of all demo images as they are kept.
 
     Raises:
         ArtifactRefused: it answers otherwise than the card says, or a demo image cannot be read.
     """
     card = artifact.card
+    # A lower precision may differ as much as it was measured to when the card allowed it.
+    check = card.precisions.get(precision)
+    tolerance = GOLDEN_TOLERANCE + (0.0 if check is None else check.largest_probability_change)
     arrays, digests = {}, set()
     for name, data in artifact.demo_images.items():
         try:
@@ -261,9 +269,9 @@ def prove(artifact: VerifiedArtifact, network: Network) -> frozenset[str]:
             raise ArtifactRefused(cause=f"golden image {golden.file} is no demo image")
         answered = probabilities(network(arrays[golden.file][np.newaxis])[0], card)
         apart = float(np.abs(answered - probabilities(golden.logits, card)).max())
-        if apart > GOLDEN_TOLERANCE:
+        if apart > tolerance:
             raise ArtifactRefused(
-                cause=f"{golden.file}: {apart:.4f} from the reference, at most {GOLDEN_TOLERANCE}"
+                cause=f"{golden.file}: {apart:.4f} from the reference, at most {tolerance:.4f}"
             )
     return frozenset(digests)
 

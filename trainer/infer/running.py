@@ -18,6 +18,7 @@ from trainer.infer.predictor import Answer, Job, point_of
 from trainer.infer.record import Record
 from trainer.infer.sources import source_at
 from trainer.refusals import TrainerRefused
+from trainer.runtime import Precision
 from trainer.settings import Settings
 
 FOLDER = "batches"
@@ -49,6 +50,7 @@ class Asked:
     images: Path | None = None
     """Where checked images are kept; None keeps none."""
     retry_failed: bool = False
+    precision: Precision = "f32"
     ray: bool = False
     """Whether Ray hands the work out."""
 
@@ -104,7 +106,7 @@ def infer(asked: Asked, settings: Settings, watcher: Watcher, log: Log) -> Ran:
         record = Record(poster, journal, names)
         engine = chosen_engine() if asked.engine == "auto" else asked.engine
         if left:
-            job = Job(journal.request.id, asked.unit, asked.operating_point)
+            job = Job(journal.request.id, asked.unit, asked.operating_point, asked.precision)
             setup = Setup(engine, settings.workers, artifact, source, job, asked.images)
             with closing(_blocks(asked, setup, left, settings)) as blocks:
                 for block in blocks:
@@ -159,4 +161,5 @@ def _request(asked: Asked, artifact: VerifiedArtifact) -> dict[str, Any]:
         "source": asked.source if "://" in asked.source else str(Path(asked.source).resolve()),
         "unit": asked.unit,
         "operating_point": asked.operating_point,
+        "precision": asked.precision,
     }

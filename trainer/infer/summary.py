@@ -39,6 +39,7 @@ def summarise(ran: Ran) -> dict[str, Any]:
         "not_judged": _counts(one.reason for one in lines),
         "failed": _counts(one.problem.code for one in lines if one.problem is not None),
         "engine": ran.engine,
+        "precision": request.precision,
         "files_of_this_run": ran.files,
         "seconds_of_this_run": round(ran.seconds, 3),
         "files_a_second": round(ran.files / ran.seconds, 1) if ran.files else None,

@@ -18,6 +18,8 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from diagnosis.artifacts import Card
+from diagnosis.artifacts.card import PrecisionCheck
 from diagnosis.contracts import Prediction
 from diagnosis.errors import ArtifactRefused, StoreUnavailable
 from diagnosis.image_store import FolderImageStore, kept_as
@@ -31,7 +33,7 @@ from trainer.infer import engines, posting, summary
 from trainer.infer.engines import Feeding
 from trainer.infer.running import Asked, Ran, infer
 from trainer.infer.sources import Folder
-from trainer.refusals import TrainerRefused
+from trainer.refusals import PrecisionMissing, PrecisionRefused, TrainerRefused
 from trainer.settings import Settings
 
 
@@ -266,6 +268,41 @@ def test_an_artifact_that_answers_otherwise_reads_nothing(
     change_card(settings.models_dir / CHEST / "1", other)
     with pytest.raises(ArtifactRefused, match="reference"):
         run(asked(films, unit), settings, watcher)
+
+
+async def test_bf16_is_for_cards_that_allow_it(
+    films: Path, unit: str, settings: Settings, watcher: Silent
+) -> None:
+    what = asked(films, unit, precision="bf16")
+    with pytest.raises(PrecisionRefused, match="does not allow bf16"):
+        await asyncio.to_thread(run, what, settings, watcher)
+
+    def allow(card: Card) -> Card:
+        check = PrecisionCheck(
+            allowed=True, images=10, largest_probability_change=0.05, flipped_decisions=0,
+            auc_change=0.0,
+        )  # fmt: skip
+        return card.model_copy(update={"precisions": {"bf16": check}})
+
+    change_card(settings.models_dir / CHEST / "1", allow)
+    anew = settings.model_copy(
+        update={"registry": settings.registry + "-2", "runs_dir": settings.runs_dir / "2"}
+    )
+    with pytest.raises(PrecisionMissing, match="Keras"):
+        await asyncio.to_thread(run, replace(what, engine="keras", batch="k"), anew, watcher)
+    exact = await asyncio.to_thread(run, replace(what, precision="f32"), anew, watcher)
+    try:
+        ran = await asyncio.to_thread(run, replace(what, batch="tuesday"), anew, watcher)
+    except PrecisionMissing as missing:
+        # A processor without AVX-512 or AMX for it says so.
+        assert "does not compute at bf16" in str(missing)  # noqa: PT017
+        return
+    assert summary.summarise(ran)["precision"] == "bf16"
+    there, here = summary.evaluation(exact), summary.evaluation(ran)
+    assert there is not None
+    assert here is not None
+    apart = np.abs(there.scores.probabilities - here.scores.probabilities).max()
+    assert 0 < apart < 0.05
 
 
 def test_what_cannot_be_done_is_refused_with_a_sentence(
