@@ -8,10 +8,7 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -21,7 +18,7 @@ import httpx
 
 from tests.fixtures.ports import free_port
 from tests.infra.engine import ROOT, Engine, engine, ensure_base_images
-from tests.infra.parts import NotPossible
+from tests.infra.outside import GREETING, Outside, outside_this_machine
 
 #: MB that an image may have, and a module that its service imports; None: any size.
 IMAGES: dict[str, tuple[int | None, str]] = {
@@ -34,7 +31,6 @@ IMAGES: dict[str, tuple[int | None, str]] = {
 DISEASE = "chest_xray_pneumonia"
 ADDRESS = f"/api/v1/diseases/{DISEASE}/predictions"
 _WAIT = 120.0
-_GREETING = "you-are-outside"
 
 _kept = contextlib.ExitStack()
 
@@ -89,13 +85,14 @@ def _holds_its_service(docker: Engine, image: str, name: str, module: str) -> No
 class Compose:
     """One start of docker-compose.yml, under a name and on ports of its own."""
 
-    def __init__(self, docker: Engine) -> None:
+    def __init__(self, docker: Engine, **variables: str) -> None:
         self._docker = docker
         self.port, self.redirect = free_port(), free_port()
         self._project = f"sightline-test-{os.getpid()}"
         self._environment = {
             "SIGHTLINE_PORT": str(self.port),
             "SIGHTLINE_REDIRECT": str(self.redirect),
+            **variables,
         }
         self.url = f"https://localhost:{self.port}"
 
@@ -115,6 +112,15 @@ class Compose:
     def run(self, service: str, *words: str, check: bool = True) -> str:
         """Run a command in the container of this service."""
         return self("exec", "-T", service, *words, check=check)
+
+    def beside(self, service: str, *words: str) -> str:
+        """Run a command in the network of this service, whose own image may have no shell."""
+        version = self._environment.get("SIGHTLINE_VERSION", "0.1.0")
+        return self._docker.docker(
+            *("run", "--rm", "--network", f"container:{self.container(service)}"),
+            *("--entrypoint", words[0], f"sightline/gateway:{version}", *words[1:]),
+            check=False,
+        )
 
     def partition(self, service: str, network: str) -> None:
         """Take the container of this service off a network."""
@@ -180,10 +186,16 @@ def compose_reading(_: object = None) -> None:
 
 
 def monitored(_: object = None) -> None:
-    """Prometheus finds each service, Redis and the machine, from inside."""
+    """Prometheus finds each service, Redis and the machine, and somebody outside is told."""
     docker = the_engine()
     ensure_base_images(docker)
-    compose = Compose(docker)
+    with outside_this_machine() as outside:
+        _watched(docker, outside)
+
+
+def _watched(docker: Engine, outside: Outside) -> None:
+    told = {"SIGHTLINE_ALERTS_WATCHDOG": outside.url, "SIGHTLINE_ALERTS_INTERNAL": "false"}
+    compose = Compose(docker, **told)
     with compose.up():
         compose("--profile", "monitoring", "up", "-d", "--wait", "prometheus")
         compose("--profile", "monitoring", "up", "-d")
@@ -197,6 +209,19 @@ def monitored(_: object = None) -> None:
                 assert re.search(rf"{one}.*=> 1 ", said), said
 
         _until(all_are_up, "word of every service")
+
+        def somebody_is_told() -> None:
+            assert "SightlineWatchdog" in outside.came(), compose("logs", "alertmanager")
+
+        _until(somebody_is_told, "alert outside")
+        log = compose("logs", "alertmanager")
+        assert "nobody is told of what is for PAGE" in log, log
+        assert outside.url not in log
+        # It alone: what it looks at still reaches nobody.
+        for service in ("prometheus", "redis-exporter", "node-exporter"):
+            reached = compose.beside(service, *outside.tries)
+            assert GREETING not in reached, f"{service} reached {outside.url}"
+        assert GREETING in compose.beside("alertmanager", *outside.tries), "not even the control"
 
 
 def _film() -> bytes:
@@ -241,66 +266,18 @@ def _redirects(compose: Compose) -> None:
 
 def _reaches_nobody(compose: Compose) -> None:
     """A server outside can be reached from the proxy, and from nothing behind it."""
-    with _outside() as (address, port):
+    with outside_this_machine() as outside:
         # The control: it can be reached from where it may be.
-        words = ("curl", "-s", "-m", "5", f"http://{address}:{port}/")
-        reached = compose.run("proxy", *words, check=False)
-        assert _GREETING in reached, f"the proxy does not reach {address}: {reached}"
-        tries = f"exec 3<>/dev/tcp/{address}/{port} && cat <&3"
+        reached = compose.run("proxy", *outside.tries, check=False)
+        assert GREETING in reached, f"the proxy does not reach {outside.url}: {reached}"
         for service in ("web", "identity", "inference", "worker", "chainer", "redis"):
-            said = compose.run(service, "timeout", "3", "bash", "-c", tries, check=False)
-            assert _GREETING not in said, f"{service} reached {address}"
+            said = compose.run(service, *outside.tries, check=False)
+            assert GREETING not in said, f"{service} reached {outside.url}"
             named = compose.run(service, "getent", "hosts", "example.com", check=False)
             assert not named.strip(), f"{service} learned an address outside"
     for service in ("web", "proxy"):
         apart = compose.run(service, "getent", "hosts", "redis", check=False)
         assert not apart.strip(), f"{service} knows where Redis is"
-
-
-@contextlib.contextmanager
-def _outside() -> Iterator[tuple[str, int]]:
-    """A server on a network beyond this machine: address and port.
-
-    Raises:
-        NotPossible: only root may make such a network.
-    """
-    if os.getuid() != 0 or shutil.which("ip") is None:
-        raise NotPossible("a network outside needs root and iproute2")
-    name, port = f"sl{os.getpid()}", 8000
-    here, there = "198.51.100.1", "198.51.100.2"
-    made = (
-        f"netns add {name}",
-        f"link add {name} type veth peer name eth0 netns {name}",
-        f"addr add {here}/30 dev {name}",
-        f"link set {name} up",
-        f"-n {name} addr add {there}/30 dev eth0",
-        f"-n {name} link set eth0 up",
-        f"-n {name} route add default via {here}",
-    )
-    code = (
-        "import socket\n"
-        f"listener = socket.create_server(({there!r}, {port}))\n"
-        "print('ready', flush=True)\n"
-        "while True:\n"
-        "    met, _ = listener.accept()\n"
-        f"    met.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n{_GREETING}')\n"
-        "    met.close()\n"
-    )
-    server = None
-    try:
-        for words in made:
-            subprocess.run(["ip", *words.split()], check=True)
-        server = subprocess.Popen(
-            ["ip", "netns", "exec", name, sys.executable, "-c", code], stdout=subprocess.PIPE
-        )
-        assert server.stdout is not None
-        server.stdout.readline()
-        yield there, port
-    finally:
-        if server is not None:
-            server.kill()
-            server.wait(10)
-        subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
 def _partition(compose: Compose, client: httpx.Client) -> str:
