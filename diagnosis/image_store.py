@@ -89,7 +89,7 @@ class MemoryImageStore:
 
     def put(self, digest: str, data: bytes) -> bool:
         """See `ImageStore.put`."""
-        name = _name(digest)
+        name = digits_of(digest)
         with self._lock:
             new = name not in self._images
             self._images[name] = (self._clock(), bytes(data))
@@ -102,13 +102,13 @@ class MemoryImageStore:
     def get(self, digest: str) -> bytes | None:
         """See `ImageStore.get`."""
         with self._lock:
-            kept = self._images.get(_name(digest))
+            kept = self._images.get(digits_of(digest))
         return None if kept is None else kept[1]
 
     def delete(self, digest: str) -> bool:
         """See `ImageStore.delete`."""
         with self._lock:
-            return self._images.pop(_name(digest), None) is not None
+            return self._images.pop(digits_of(digest), None) is not None
 
     def delete_many(self, digests: Iterable[str]) -> None:
         """See `ImageStore.delete_many`."""
@@ -194,13 +194,13 @@ class FolderImageStore:
         return swept
 
     def _path(self, digest: str) -> Path:
-        name = _name(digest)
+        name = digits_of(digest)
         return self._root / name[:2] / name
 
     def _images(self) -> Iterator[Path]:
         for folder in self._root.iterdir():
             if len(folder.name) == 2 and folder.is_dir():
-                yield from (path for path in folder.iterdir() if _HEX.fullmatch(path.name))
+                yield from (path for path in folder.iterdir() if is_digits(path.name))
 
     def _renew(self, path: Path) -> bool:
         """Give an image that is there the present time; False where it is not."""
@@ -272,7 +272,7 @@ class FolderImageStore:
             os.close(handle)
 
 
-def _name(digest: str) -> str:
+def digits_of(digest: str) -> str:
     """The digits of a digest.
 
     Raises:
@@ -282,6 +282,11 @@ def _name(digest: str) -> str:
     if match is None:
         raise ValueError("not a SHA-256 digest")
     return match[1]
+
+
+def is_digits(name: str) -> bool:
+    """Whether a name is the digits of a digest."""
+    return _HEX.fullmatch(name) is not None
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from diagnosis.errors import (
     QueueFull,
     StoreUnavailable,
 )
-from diagnosis.image_store import FolderImageStore, spooled_as
+from diagnosis.image_store import ImageStore, spooled_as
 from diagnosis.queue import MAX_PAGE, Batches
 from inference_service.archives import Archive, Member
 
@@ -49,7 +49,7 @@ class Intake:
     """
 
     def __init__(
-        self, batches: Batches, spool: FolderImageStore, folder: Path, *, most_waiting: int
+        self, batches: Batches, spool: ImageStore, folder: Path, *, most_waiting: int
     ) -> None:
         self.spool = spool
         self._batches = batches

@@ -12,7 +12,7 @@ from diagnosis.artifacts import Registry, storage_at
 from diagnosis.audit import AuditLog, connect_audit
 from diagnosis.catalogue import catalogue, load_catalogue
 from diagnosis.errors import StoreUnavailable
-from diagnosis.image_store import FolderImageStore
+from diagnosis.image_bucket import images_at
 from diagnosis.keys import read_public_key
 from diagnosis.queue import Batches, connect_batches
 from diagnosis.results import ResultStore, connect
@@ -63,10 +63,10 @@ class Service:
         self.audit = audit or connect_audit(*redis)
         self.batches = batches or connect_batches(*redis)
         self.batches.on_done = self.batch_done
-        self.images = FolderImageStore(settings.image_dir)
+        self.images = images_at(settings.image_bucket, settings.image_dir)
         self.intake = Intake(
             self.batches,
-            FolderImageStore(settings.image_dir / "spool"),
+            images_at(settings.image_bucket, settings.image_dir, "spool"),
             settings.image_dir / "archives",
             most_waiting=settings.batch_items_waiting,
         )

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     """Another folder of disease files, in place of the catalogue that ships."""
     image_dir: Path = Path(".run/images")
     """Where the checked, de-identified images are kept; Redis holds no pixels."""
+    image_bucket: str = ""
+    """A bucket to keep them in instead, `s3://BUCKET/PREFIX`, and the files of batches that wait;
+    in `image_dir` then lies only what is being taken in."""
     image_retention_days: Annotated[float, Field(gt=0, le=36500)] = 30.0
     """How long an image is kept; its reading stays. No longer than the people who may look at a
     reading again need it, because it is the image of a patient."""

@@ -18,7 +18,6 @@ web)
   units=(sightline-identity.service sightline-web.service sightline-chainer.service)
   ;;
 inference)
-  packages+=(nfs-common stunnel4)
   locks+=(inference)
   units=(sightline-inference.service sightline-worker.service)
   ;;
@@ -90,14 +89,13 @@ systemd-tmpfiles --create /etc/tmpfiles.d/sightline.conf
 install -m 644 "$bundle"/systemd/*.service /etc/systemd/system/
 install -m 644 "$bundle"/boot/units/* /etc/systemd/system/
 (cd "$bundle/boot" && "$bundle/venv/bin/python" configure.py "$role")
-if [ "$role" = web ] || [ "$role" = inference ]; then
+if [ "$role" = web ]; then
   mkdir -p /var/lib/sightline/shared
   systemctl daemon-reload
   systemctl enable --quiet sightline-files-tunnel.service var-lib-sightline-shared.mount
   systemctl start sightline-files-tunnel.service var-lib-sightline-shared.mount
   install -d -m 700 -o sightline-identity -g sightline /var/lib/sightline/shared/audit
-  install -d -m 700 -o sightline-inference -g sightline /var/lib/sightline/shared/images
-  if [ "$role" = web ]; then ln -sfn /var/lib/sightline/shared/audit /var/lib/sightline/gateway/audit; fi
+  ln -sfn /var/lib/sightline/shared/audit /var/lib/sightline/gateway/audit
 fi
 systemctl daemon-reload
 rm -f /usr/sbin/policy-rc.d

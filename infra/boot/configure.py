@@ -35,7 +35,6 @@ from gateway.redis_users import USERS, rights_of
 from gateway.rendering import render
 
 SETTINGS = CONFIGURATION / "settings.json"
-SHARED = DATA / "shared"
 PROMETHEUS = Path("/etc/prometheus")
 BUNDLE = Path("/opt/sightline/bundle")
 #: Job, role in its figures, kind of instance and port of everything that answers `/metrics`.
@@ -229,11 +228,10 @@ class Instance:
         shutil.chown(reference, "sightline-inference", "sightline")
         written = self.settings({"inference": password})["inference"] | {
             "SIGHTLINE_INFERENCE_REGISTRY": f"s3://{self.told['buckets']['models']}/registry",
-            "SIGHTLINE_INFERENCE_IMAGE_DIR": str(SHARED / "images"),
+            "SIGHTLINE_INFERENCE_IMAGE_BUCKET": f"s3://{self.told['buckets']['images']}/images",
             "WORKER_LISTEN": "--host 0.0.0.0 --port 8005",
         }
         self.environment("inference", written)
-        self.tunnel()
 
     def trainer(self) -> None:
         """What trains, reads batches, and for how long at most."""

@@ -1,14 +1,16 @@
-"""The image stores, folder and memory, held to the same behaviour."""
+"""The image stores, folder, bucket and memory, held to the same behaviour."""
 
 import os
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 
 from diagnosis.errors import StoreUnavailable
+from diagnosis.image_bucket import BucketImageStore, images_at
 from diagnosis.image_store import FolderImageStore, ImageStore, MemoryImageStore
 from diagnosis.images.checked import digest_of
 
@@ -34,11 +36,30 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> ImageStore:
+@pytest.fixture(params=["folder", "memory", "bucket", "bucket with versions"])
+def store(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> ImageStore:
     if request.param == "folder":
         return FolderImageStore(tmp_path / "images", clock=clock)
-    return MemoryImageStore(clock=clock)
+    if request.param == "memory":
+        return MemoryImageStore(clock=clock)
+    name = request.getfixturevalue("bucket")
+    # The bucket's own time, by which images grow old.
+    now = "moto.s3.models.utcnow"
+    monkeypatch.setattr(now, lambda: datetime.fromtimestamp(clock(), UTC).replace(tzinfo=None))
+    if request.param == "bucket with versions":
+        keep_versions(name)
+    return BucketImageStore(f"s3://{name}/images", clock=clock)
+
+
+def keep_versions(bucket: str) -> None:
+    boto3.client("s3").put_bucket_versioning(
+        Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
 
 
 def test_what_is_put_is_got_until_it_is_deleted(store: ImageStore) -> None:
@@ -118,7 +139,8 @@ def test_a_name_that_is_no_digest_is_refused(store: ImageStore, name: str) -> No
 
 
 def test_many_threads_may_put_get_and_sweep_at_once(store: ImageStore) -> None:
-    images = [bytes([number]) * 1000 for number in range(20)]
+    many = 4 if isinstance(store, BucketImageStore) else 20
+    images = [bytes([number]) * 1000 for number in range(many)]
     wrong: list[object] = []
 
     def work() -> None:
@@ -199,3 +221,72 @@ def test_a_sweep_leaves_files_that_are_not_its_own(tmp_path: Path, clock: Clock)
     clock.pass_(2 * DAY)
     assert store.sweep(DAY) == 1
     assert stray.exists()
+
+
+# ---- buckets -------------------------------------------------------------------------------------
+
+
+def versions(bucket: str) -> list[str]:
+    found = boto3.client("s3").list_object_versions(Bucket=bucket)
+    return [one["Key"] for kind in ("Versions", "DeleteMarkers") for one in found.get(kind, ())]
+
+
+def test_what_is_deleted_is_gone_with_every_version(bucket: str) -> None:
+    keep_versions(bucket)
+    store = BucketImageStore(f"s3://{bucket}/images")
+    for _ in range(3):
+        store.put(ONE, b"one")
+    assert len(versions(bucket)) == 3
+    assert store.delete(ONE) is True
+    assert versions(bucket) == []
+
+
+def test_an_image_that_is_renewed_during_a_sweep_stays(
+    bucket: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_versions(bucket)
+    store = BucketImageStore(f"s3://{bucket}/images", clock=clock)
+    store.put(ONE, b"one")
+    clock.now = datetime.now(UTC).timestamp() + (2 * DAY).total_seconds()
+    real = store._delete
+
+    def renewed_meanwhile(found: list[dict[str, object]]) -> None:
+        store.put(ONE, b"one")
+        real(found)
+
+    monkeypatch.setattr(store, "_delete", renewed_meanwhile)
+    store.sweep(DAY)
+    assert store.get(ONE) == b"one"
+
+
+def test_stores_in_one_bucket_leave_each_others_images_alone(bucket: str) -> None:
+    images, spool = (images_at(f"s3://{bucket}/i", Path("x"), below) for below in ("", "spool"))
+    images.put(ONE, b"one")
+    spool.put(TWO, b"two")
+    assert sorted(versions(bucket)) == [f"i/{ONE[7:]}", f"i/spool/{TWO[7:]}"]
+    assert images.get(TWO) is None
+    assert images.sweep(timedelta(seconds=-60)) == 1
+    assert spool.get(TWO) == b"two"
+
+
+def test_a_bucket_that_is_not_there_is_an_unavailable_store(bucket: str) -> None:
+    store = BucketImageStore(f"s3://{bucket}-not/images")
+    for call in (
+        lambda: store.put(ONE, b"one"),
+        lambda: store.get(ONE),
+        lambda: store.delete(ONE),
+        lambda: store.sweep(DAY),
+    ):
+        with pytest.raises(StoreUnavailable):
+            call()
+
+
+@pytest.mark.parametrize("address", ["s3://", "https://x/y", "s3://B/x", "s3://bucket/../x"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="no address"):
+        images_at(address, Path("x"))
+
+
+def test_without_an_address_images_are_in_the_folder(tmp_path: Path) -> None:
+    images_at("", tmp_path, "spool").put(ONE, b"one")
+    assert (tmp_path / "spool" / ONE[7:9] / ONE[7:]).exists()

@@ -27,7 +27,12 @@ TOLD: dict[str, Any] = {
     "redis": {"kind": "elasticache", "host": "redis.example", "port": 6379, "prefix": "test-"},
     "secrets": "test/",
     "files": "files.example",
-    "buckets": {"models": "test-models", "datasets": "test-datasets", "archive": "test-archive"},
+    "buckets": {
+        "models": "test-models",
+        "datasets": "test-datasets",
+        "archive": "test-archive",
+        "images": "test-images",
+    },
     "options": {
         "SIGHTLINE_GATEWAY_IDENTITY_LOG_LEVEL": "DEBUG",
         "SIGHTLINE_WEB_READ_FIRST": "always",
@@ -121,7 +126,7 @@ def test_web_makes_what_the_others_wait_for(configure: ModuleType, written: Path
     assert fields <= set(IdentitySettings.model_fields)
     inference = _environment(etc / "inference.env")
     assert inference["SIGHTLINE_INFERENCE_REGISTRY"] == "s3://test-models/registry"
-    assert inference["SIGHTLINE_INFERENCE_IMAGE_DIR"].endswith("/shared/images")
+    assert inference["SIGHTLINE_INFERENCE_IMAGE_BUCKET"] == "s3://test-images/images"
 
 
 def test_options_reach_the_service_that_they_are_of(configure: ModuleType, written: Path) -> None:

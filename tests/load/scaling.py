@@ -55,8 +55,8 @@ class Assumed:
     """MemoryDB, db.r7g.large; one node, whose log lies in several zones."""
     balancer_hour: float = 0.05
     """Two load balancers, without what they count by use."""
-    image_gb_month: float = 0.30
-    """EFS, in several zones."""
+    image_gb_month: float = 0.023
+    """S3, in several zones, without its requests."""
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
     filter {}
 
+    # An image that is deleted goes with all its versions, which the service sees to; a day is for
+    # what it could not.
     noncurrent_version_expiration {
-      noncurrent_days = 90
+      noncurrent_days = each.key == "images" ? 1 : 90
     }
 
     abort_incomplete_multipart_upload {

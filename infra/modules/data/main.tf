@@ -16,6 +16,7 @@ locals {
     models   = "Registry of models"
     datasets = "Images to train on"
     archive  = "Exports of the audit trail, and logs"
+    images   = "Checked images of readings, and files of batches that wait"
   }
 }
 

@@ -9,7 +9,7 @@ locals {
     web        = "Pages, identity service and audit trail"
     inference  = "Readings and their API"
     redis      = "Store of readings and accounts"
-    files      = "Shared folder of images and audit trail"
+    files      = "Shared folder of the audit trail"
     trainer    = "Trains models, for hours at most"
     monitoring = "Prometheus, Alertmanager and Grafana"
     endpoints  = "AWS services, inside"
@@ -34,7 +34,6 @@ locals {
     inference-redis-6379 = { from = "inference", to = "redis", port = 6379, why = "Readings and batches" }
     trainer-redis-6379   = { from = "trainer", to = "redis", port = 6379, why = "Readings of a batch, added only" }
     web-files-2049       = { from = "web", to = "files", port = 2049, why = "Audit trail" }
-    inference-files-2049 = { from = "inference", to = "files", port = 2049, why = "Checked images" }
 
     monitoring-edge-9100      = { from = "monitoring", to = "edge", port = 9100, why = "Figures of the machine" }
     monitoring-web-9100       = { from = "monitoring", to = "web", port = 9100, why = "Figures of the machine" }

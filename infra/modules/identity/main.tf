@@ -22,9 +22,12 @@ locals {
 
   # Of the buckets: what may be done below which prefix.
   objects = {
-    edge      = {}
-    web       = { "${var.bucket_arns.archive}/audit/*" = ["s3:PutObject"] }
-    inference = { "${var.bucket_arns.models}/registry/*" = ["s3:GetObject", "s3:PutObject"] }
+    edge = {}
+    web  = { "${var.bucket_arns.archive}/audit/*" = ["s3:PutObject"] }
+    inference = {
+      "${var.bucket_arns.models}/registry/*" = ["s3:GetObject", "s3:PutObject"]
+      "${var.bucket_arns.images}/images/*"   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"]
+    }
     trainer = {
       "${var.bucket_arns.models}/registry/*" = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
       "${var.bucket_arns.datasets}/*"        = ["s3:GetObject"]
@@ -33,7 +36,7 @@ locals {
     monitoring = {}
   }
   lists = {
-    inference = [var.bucket_arns.models]
+    inference = [var.bucket_arns.models, var.bucket_arns.images]
     trainer   = [var.bucket_arns.models, var.bucket_arns.datasets]
   }
 
@@ -125,6 +128,17 @@ data "aws_iam_policy_document" "this" {
       sid       = "ListBuckets"
       actions   = ["s3:ListBucket"]
       resources = local.lists[each.key]
+    }
+  }
+
+  # What is deleted goes with every version.
+  dynamic "statement" {
+    for_each = each.key == "inference" ? [1] : []
+
+    content {
+      sid       = "ListVersions"
+      actions   = ["s3:ListBucketVersions"]
+      resources = [var.bucket_arns.images]
     }
   }
 

@@ -2,12 +2,13 @@
 
 import json
 import time
+from typing import Any
 
 from tests.infra.bench import Bench
 from tests.infra.boxes import Boxes
 from tests.infra.terraform import ROOT
 
-IMAGE = ROOT / "models" / "chest_xray_pneumonia" / "2" / "demo" / "pneumonia-1.png"
+DEMO = ROOT / "models" / "chest_xray_pneumonia" / "2" / "demo"
 DISEASE = "chest_xray_pneumonia"
 _READY_SECONDS = 300
 
@@ -36,8 +37,7 @@ def app(bench: Bench) -> None:
     )
     assert (status, json.loads(body)["id"]) == (200, reading["id"])
     assert boxes.ask("/api/v1/predictions")[0] == 401
-    kept = boxes.inside("inference", "find", "/var/lib/sightline/shared/images", "-type", "f")
-    assert len(kept.splitlines()) >= 1
+    _kept_in_the_bucket(bench, boxes, key, reading)
     _audited(boxes)
     _no_secret_is_open(boxes)
     active = boxes.inside("inference", "systemctl", "is-active", "sightline-worker.service")
@@ -97,14 +97,19 @@ def _await_status(boxes: Boxes, wanted: int, path: str, scheme: str = "https") -
     raise AssertionError(f"{path} answers {status}, not {wanted}: " + "\n".join(units))
 
 
-def _read(boxes: Boxes, key: str) -> dict[str, object]:
-    """Send the image by the edge until it is read: models may still be loading."""
+def _read(boxes: Boxes, key: str, demo: str = "pneumonia-1") -> dict[str, Any]:
+    """Send a demo image by the edge until it is read: models may still be loading."""
     deadline = time.monotonic() + _READY_SECONDS
     said: tuple[int, str] = (0, "")
     while time.monotonic() < deadline:
         said = boxes.ask(
             f"/api/v1/diseases/{DISEASE}/predictions",
-            *("--header", f"Authorization: Bearer {key}", "--form", f"image=@{IMAGE}"),
+            *(
+                "--header",
+                f"Authorization: Bearer {key}",
+                "--form",
+                f"image=@{DEMO / demo}.png",
+            ),
         )
         if said[0] == 201:
             return dict(json.loads(said[1]))
@@ -113,6 +118,25 @@ def _read(boxes: Boxes, key: str) -> dict[str, object]:
         "inference", "journalctl", "--no-pager", "-n", "30", "-u", "sightline-*", check=False
     )
     raise AssertionError(f"the image was not read: {said} {log}")
+
+
+def _kept_in_the_bucket(bench: Bench, boxes: Boxes, key: str, reading: dict[str, Any]) -> None:
+    """The image of a reading lies in its bucket, is shown from there, and goes with its reading."""
+    client, bucket = bench.client("s3"), bench.outputs["buckets"]["images"]
+    caller = ("--header", f"Authorization: Bearer {key}")
+    own = _read(boxes, key, "normal-1")
+    assert own["image"]["digest"] != reading["image"]["digest"]
+    name = f"images/{own['image']['digest'].removeprefix('sha256:')}"
+
+    def there() -> list[str]:
+        found = client.list_object_versions(Bucket=bucket)
+        return [one["Key"] for kind in ("Versions", "DeleteMarkers") for one in found.get(kind, ())]
+
+    assert name in there(), there()
+    address = f"/api/v1/predictions/{own['id']}"
+    assert boxes.ask(f"{address}/image", "--output", "/dev/null", *caller)[0] == 200
+    assert boxes.ask(address, "--request", "DELETE", *caller)[0] == 204
+    assert name not in there(), "what was deleted is there"
 
 
 def _audited(boxes: Boxes) -> None:

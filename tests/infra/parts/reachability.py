@@ -35,7 +35,6 @@ TABLE: dict[tuple[str, str], set[int]] = {
     ("trainer", "redis"): {6379},
     ("monitoring", "redis"): {6379},
     ("web", "files"): {2049},
-    ("inference", "files"): {2049},
     ("monitoring", "edge"): {9100},
     ("monitoring", "web"): {8001, 8003, 9100},
     ("monitoring", "inference"): {8002, 8005, 9100},
