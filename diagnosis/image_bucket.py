@@ -7,7 +7,8 @@ same moment stays.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ _THERE_ALREADY = {"PreconditionFailed", "ConditionalRequestConflict", "412", "40
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 #: More requests at once wait for each other: threads that read and keep images.
 _CONNECTIONS = 32
+#: Of a group that is put or deleted.
+_TOGETHER = 8
 #: As many objects as S3 deletes in one request.
 _AT_ONCE = 1000
 
@@ -72,6 +75,12 @@ class BucketImageStore:
                 self._write(key, data)
         return new
 
+    def put_many(self, images: Mapping[str, bytes]) -> frozenset[str]:
+        """See `ImageStore.put_many`. Some requests are under way at a time."""
+        with ThreadPoolExecutor(_TOGETHER) as pool:
+            new = pool.map(self.put, images, images.values())
+            return frozenset(digest for digest, was in zip(images, new, strict=True) if was)
+
     def get(self, digest: str) -> bytes | None:
         """See `ImageStore.get`."""
         key = self._key(digest)
@@ -91,6 +100,11 @@ class BucketImageStore:
             versions = [one for one in self._versions(key) if one["Key"] == key]
             self._delete(versions)
         return any(one["IsLatest"] and "Size" in one for one in versions)
+
+    def delete_many(self, digests: Iterable[str]) -> None:
+        """See `ImageStore.delete_many`."""
+        with ThreadPoolExecutor(_TOGETHER) as pool:
+            list(pool.map(self.delete, digests))
 
     def sweep(self, older_than: timedelta) -> int:
         """See `ImageStore.sweep`; by the bucket's times."""
