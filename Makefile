@@ -84,9 +84,10 @@ fix: $(DONE)/everything ## Mend what ruff can mend, and format
 faults: setup ## Send 1,000 images while everything is killed, stopped, cut off and starved; count them (SEED=...)
 	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED))
 
-bench: setup ## Measure how long a reading takes, and how many a second
+bench: setup ## Measure how long a reading takes, how many a second, and how soon pages show
 	$(BIN)/python tests/load/bench.py
 	$(BIN)/python tests/load/batches.py
+	$(BIN)/python -m tests.load.pages
 
 bench-store: setup ## Measure 100,000 readings: their memory, their list, their backup
 	$(BIN)/python tests/load/store.py

@@ -45,17 +45,17 @@ async def make_reading(
     except SightlineError as error:
         return await _refused(request, context, caller, disease, error)
     address = f"/readings/{reading.id}"
-    if asks_for_json(request):
-        return JSONResponse(
-            _made(context, caller, reading, address), 201, {"cache-control": "no-store"}
-        )
-    if "hx-request" in request.headers:
-        return Response(status_code=204, headers={"hx-redirect": address})
+    for_a_list = asks_for_json(request)
+    if for_a_list or "hx-request" in request.headers:
+        # A form says the answer at once, too; the page with all that it rests on follows.
+        led_on = {} if for_a_list else {"hx-redirect": address}
+        made = _made(context, caller, reading, address)
+        return JSONResponse(made, 201, {"cache-control": "no-store"} | led_on)
     return RedirectResponse(address, 303)
 
 
 def _made(context: Context, caller: Caller, reading: Prediction, address: str) -> dict[str, str]:
-    """What a list of many images says of one; no answer where somebody reads before the model."""
+    """What a list and a form say of an image; no answer where somebody reads before the model."""
     made = {"address": address, "outcome": reading.outcome}
     if reading.reason:
         made |= {"detail": _(reading.reason.detail), "remedy": _(reading.reason.remedy)}

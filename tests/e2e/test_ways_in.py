@@ -121,7 +121,7 @@ def test_a_dicom_without_an_ending_is_proposed_for_and_read(
     page.locator("#image").set_input_files(path)
     expect(page.get_by_text("This browser cannot preview the file.")).to_be_visible()
     page.get_by_role("button", name="Propose an examination").click()
-    page.locator(f'form[action="/diseases/{DISEASE}/readings"] button').click()
+    page.locator(f'#proposals form[action="/diseases/{DISEASE}/readings"] button').click()
     page.wait_for_url("**/readings/*")
     reading = page.url.rpartition("/")[2]
     with stack.client() as client:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from starlette.types import Receive, Scope, Send
 
 from diagnosis.contracts import NewBatch
@@ -459,3 +459,16 @@ def test_a_kept_image_that_is_gone_says_so(chromium: Browser, site: Site) -> Non
     with opened(chromium, site, path, refused=2) as page:
         expect(page.get_by_text("The image is no longer kept")).to_be_visible()
     site.stand_in.images.update([gone])
+
+
+def test_the_answer_is_said_before_its_page_has_come(chromium: Browser, site: Site) -> None:
+    with opened(chromium, site, DISEASE) as page:
+        held: list[Route] = []
+        page.route(re.compile(r"/readings/[0-9a-f-]{36}$"), lambda route: held.append(route))
+        page.locator("#image").set_input_files(
+            {"name": "x.png", "mimeType": "image/png", "buffer": BRIGHT}
+        )
+        page.get_by_role("button", name="Read this image").click()
+        expect(page.locator("[data-status]")).to_have_text("Likely positive: Pneumonia")
+        held[0].continue_()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Likely positive: Pneumonia")

@@ -307,7 +307,8 @@ async def test_a_store_that_is_down_says_to_try_again(
 
 async def test_with_htmx_the_browser_is_sent_to_the_reading(client: httpx.AsyncClient) -> None:
     answer = await post(client, BRIGHT, **{"hx-request": "true"})
-    assert answer.status_code == 204
+    assert answer.status_code == 201
+    assert (answer.json()["tone"], answer.json()["class"]) == ("positive", "Pneumonia")
     assert re.fullmatch(r"/readings/[0-9a-f-]{36}", answer.headers["hx-redirect"])
 
 

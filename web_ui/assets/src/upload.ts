@@ -271,9 +271,26 @@ function underWay(): void {
   }
 }
 
+/** Says the answer where it was waited for; the page of the reading is on its way by then. */
+function sayAtOnce(): void {
+  const status = document.querySelector<HTMLElement>("[data-status]");
+  const list = document.querySelector<HTMLElement>("[data-batch]");
+  if (!status || !list) return;
+  const words = JSON.parse(list.dataset["words"] ?? "{}") as Record<string, string>;
+  document.body.addEventListener("htmx:beforeOnLoad", (event) => {
+    const answer = (event as CustomEvent<{ xhr: XMLHttpRequest }>).detail.xhr;
+    if (!answer.getResponseHeader("HX-Redirect")) return;
+    const made = JSON.parse(answer.responseText) as Record<string, string | undefined>;
+    const { outcome, tone } = made;
+    if (outcome === "not_judged") status.textContent = words["notJudged"] ?? "";
+    else if (tone) status.textContent = `${words[tone] ?? ""}: ${made["class"] ?? ""}`;
+  });
+}
+
 /** Brings the forms of a disease's page to life. */
 export function readingForms(): void {
   underWay();
+  sayAtOnce();
   for (const form of document.querySelectorAll<HTMLFormElement>("[data-reading-form]")) {
     chooser(form);
     progress(form);
