@@ -27,7 +27,7 @@ T = TypeVar("T")
 #: Files of which what they came to is kept in one step.
 _AT_ONCE = 32
 #: So many are worth a step at once; fewer wait for company, and an answer may be that late.
-_COMPANY, _COMPANY_SECONDS = 8, 0.1
+_COMPANY, _COMPANY_SECONDS = 4, 0.05
 #: How long it is waited where something does not answer.
 _PAUSE = 0.5
 

@@ -57,8 +57,9 @@ class Worker:
         work.on_done = service.batch_done
         self._name = name
         self._lease = timedelta(seconds=settings.batch_lease_seconds)
-        # Enough to keep every thread at work while others are taken, and wait for the disk.
-        self._most = 16 * settings.threads
+        # Enough to keep every thread at work while others are taken and kept, and no more: whatever
+        # is held when a worker dies has one try less, and is read alone.
+        self._most = 4 * settings.threads
         self._loading = asyncio.Semaphore(service.places.threads + min(1, settings.max_waiting))
         self._held: dict[str, Taken] = {}
         self._suspects: list[Taken] = []
@@ -110,7 +111,14 @@ class Worker:
     @property
     def _full(self) -> bool:
         """Whether so many are held that it is not worth a round trip to take more."""
-        return bool(self._suspects) or len(self._held) > self._most // 2
+        return bool(self._suspects) or self._room < self._most // 2
+
+    @property
+    def _room(self) -> int:
+        """Files that may be taken: as many again as wait or are read may be on their way to the
+        disk."""
+        held = len(self._held)
+        return min(self._most - (held - len(self._came)), 2 * self._most - held)
 
     async def _take(self) -> bool:
         """Take files where there is room for them; whether there were any."""
@@ -125,7 +133,7 @@ class Worker:
             if over:
                 # There may be more: after many deaths, far more than one look takes.
                 self._looked = -math.inf
-        taken += await self._work.claim(self._name, self._most - len(self._held), self._readable)
+        taken += await self._work.claim(self._name, self._room, self._readable)
         for one in taken:
             assert one.entry is not None
             if one.entry in self._held:
