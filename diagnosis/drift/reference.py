@@ -65,6 +65,8 @@ class Reference(BaseModel):
     """Share of each class in the images, in the order of the model's outputs."""
     edges: dict[str, tuple[float, ...]]
     """Inner edges of the bins of each figure, and of the score."""
+    sizes: dict[Slug, Annotated[int, Field(gt=0)]]
+    """Groups that show each class: how well its part of the reference is known."""
     shares: dict[Slug, dict[str, tuple[Probability, ...]]]
     """Of each class, the share of its images in each bin of each figure."""
     width: Annotated[float, Field(gt=0)]
@@ -72,12 +74,13 @@ class Reference(BaseModel):
     means: dict[Slug, tuple[float, ...]]
     """Of each class, the mean of the random Fourier features of its images."""
     limits: dict[Compared, Annotated[float, Field(gt=0)]]
+    """In units of what samples of these sizes differ by, see `compare`."""
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
         classes = list(self.mix)
-        if list(self.shares) != classes or list(self.means) != classes:
-            raise ValueError("the shares and the means are not one a class")
+        if any(list(one) != classes for one in (self.sizes, self.shares, self.means)):
+            raise ValueError("the sizes, the shares and the means are not one a class")
         if tuple(self.edges) != _FIGURES or set(self.limits) != set(COMPARED):
             raise ValueError("the edges or the limits are not one a statistic")
         if abs(sum(self.mix.values()) - 1) > 1e-3:
@@ -98,7 +101,8 @@ class Reference(BaseModel):
         probabilities: Floats,
         finding: str | None,
     ) -> dict[Compared, float]:
-        """How far one window lies from the reference, in each way.
+        """How far one window lies from the reference, in each way, in units of what sampling makes
+        of it: about 1 for a window that has not drifted, whatever its mix of classes.
 
         Args:
             kept: whole numbers (N, SIZE), as the readings keep them.
@@ -115,7 +119,8 @@ class Reference(BaseModel):
         layout = Layout.of(self.edges, self.width)
         rows = layout.rows(kept, score_of(probabilities, list(self.mix), finding))
         mix = mixes(probabilities, np.array(list(self.mix.values())))
-        found = layout.compare(rows.mean(axis=0), mix @ self._expected(layout), len(kept))
+        sizes = np.array(list(self.sizes.values()))
+        found = layout.compare(rows.mean(axis=0), mix, self._expected(layout), sizes, len(kept))
         return {name: float(value) for name, value in found.items()}
 
     def _expected(self, layout: "Layout") -> Floats:
@@ -160,21 +165,38 @@ class Layout:
             start += len(edges) + 1
         raise KeyError(name)
 
-    def compare(self, windows: Floats, expected: Floats, images: int) -> dict[Compared, Floats]:
-        """How far means of rows (..., columns) lie apart, in each way: (...).
+    def compare(
+        self,
+        windows: Floats,
+        mix: Floats,
+        means: Floats,
+        sizes: NDArray[np.integer],
+        images: int,
+    ) -> dict[Compared, Floats]:
+        """How far windows lie from a reference, in each way: (...).
 
         Args:
-            windows: of the readings.
-            expected: of the reference, in the mix of classes of each window.
+            windows: mean rows of the readings, (..., columns).
+            mix: the estimated mix of classes of each window, (..., K).
+            means: mean row of each class of the reference, (K, columns).
+            sizes: (K,) groups of each class.
             images: in a window.
         """
+        expected = mix @ means
+        # The variance of a difference of means, as in every test of two samples. A class of which
+        # the reference has few images is known badly, and where it prevails more is explained. The
+        # patients of a site are a sample too, taken to be as large as the reference.
+        variance = 1 / images + 2 * (mix**2 / sizes).sum(axis=-1)
         figures = [
             kolmogorov_smirnov(windows[..., part], expected[..., part])
             for part in map(self.part, INPUTS)
         ]
         score, embedding = self.part(SCORE), slice(-FOURIER, None)
+        psi = population_stability(windows[..., score], expected[..., score], images)
+        mmd = mean_discrepancy(windows[..., embedding], expected[..., embedding])
         return {
-            "input": np.max(figures, axis=0),
-            "embedding": mean_discrepancy(windows[..., embedding], expected[..., embedding]),
-            "score": population_stability(windows[..., score], expected[..., score], images),
+            "input": np.max(figures, axis=0) / np.sqrt(variance),
+            "embedding": mmd / np.sqrt(variance),
+            # A squared distance, which over b bins is b - 1 variances of itself.
+            "score": psi / variance / max(windows[..., score].shape[-1] - 1, 1),
         }
