@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run backup restore test test-infra test-monitoring security fuzz check faults fix bench bench-store ray gpu \
+.PHONY: help setup run backup restore test test-infra test-monitoring security fuzz check faults fix bench bench-store drift ray gpu \
 	no-egress audit-packages sbom licences \
 	translations screenshots release train-all assets lock clean
 .DELETE_ON_ERROR:
@@ -91,6 +91,9 @@ bench: setup ## Measure how long a reading takes, how many a second, and how soo
 
 bench-store: setup ## Measure 100,000 readings: their memory, their list, their backup
 	$(BIN)/python tests/load/store.py
+
+drift: setup ## Hold real films, drifted and not, to the stop rule, from SIGHTLINE_DATA (WRITE=1 writes docs/drift.md)
+	$(BIN)/python -m tests.drift.run $(if $(WRITE),--write)
 
 ray: setup $(DONE)/ray ## Install Ray, for batches on a cluster, and run its test
 	$(BIN)/python -m pytest -q --ray tests/trainer/infer/test_ray.py

@@ -71,6 +71,7 @@ def compose(
     created_by: str,
     patient_reference: str | None,
     verdict: Verdict | None = None,
+    statistics: tuple[int, ...] = (),
 ) -> Prediction:
     """The reading of an image.
 
@@ -90,6 +91,7 @@ def compose(
         created_by: who asked.
         patient_reference: already hashed.
         verdict: what the gate said; None where the artifact has none.
+        statistics: what is kept of the image to see drift by.
     """
     reason = None if verdict is None else verdict.reason
     answers: dict[str, Any] = {"outcome": "not_judged", "reason": reason}
@@ -117,6 +119,7 @@ def compose(
         ),
         **answers,
         gate=None if verdict is None else verdict.reading,
+        statistics=statistics if outputs is not None else (),
         notices=notices(disease, card, image),
         timings_ms=dict(timings_ms),
         created_by=created_by,

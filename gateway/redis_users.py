@@ -74,6 +74,11 @@ USERS = (
                     *("xautoclaim", "xclaim", "xpending", "xgroup|create"),
                 ),
             ),
+            # Which readings are to be looked at for drift, and how it stands.
+            Grant(
+                "%RW~drift:*",
+                ("rpush", "ltrim", "llen", "lrange", "get", "set", "watch", "unwatch"),
+            ),
             _AUDITED,
         ),
     ),

@@ -27,6 +27,7 @@ TABLE: AccessTable = {
     ("GET", "/api/v1/diseases/{disease}/versions"): _OF_MODELS,
     ("GET", "/api/v1/diseases/{disease}/versions/{version}/card"): _OF_MODELS,
     ("POST", "/api/v1/diseases/{disease}/versions/{version}/promotion"): _ENGINEERS,
+    ("POST", "/api/v1/diseases/{disease}/versions/{version}/lift"): _OF_MODELS,
     ("POST", "/api/v1/diseases/{disease}/rollback"): _ENGINEERS,
     ("POST", "/api/v1/examinations/suggestions"): _READERS,
     # Readings are of patients: clinicians see those of their unit, and nobody else sees any.

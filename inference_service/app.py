@@ -16,6 +16,7 @@ from diagnosis.process import before_stopping, keep_memory, settle
 from diagnosis.queue import Batches
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
+from diagnosis.watch import Watch
 from inference_service.access import TABLE
 from inference_service.audited import Audit
 from inference_service.decoding import Nursery
@@ -46,6 +47,7 @@ def create_app(
     audit: AuditLog | None = None,
     nursery: Nursery | None = None,
     queue: Batches | None = None,
+    watch: Watch | None = None,
 ) -> FastAPI:
     """The application of one service process.
 
@@ -55,6 +57,7 @@ def create_app(
         audit: another place for audit events, in place of that Redis.
         nursery: what starts the processes that read images, where services share one.
         queue: another place for batches, in place of that Redis.
+        watch: another place for what is to be looked at for drift, in place of that Redis.
     """
     own_process = settings is None
     if settings is None:
@@ -62,7 +65,7 @@ def create_app(
         configure_logging(settings.log_level)
         keep_memory()
     key = read_public_key(settings.identity_key_file)
-    service = Service(settings, results, audit, nursery, queue)
+    service = Service(settings, results, audit, nursery, queue, watch)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -15,8 +15,9 @@ from diagnosis.artifacts import (
     open_artifact,
 )
 from diagnosis.catalogue import Disease
+from diagnosis.drift import statistics
 from diagnosis.errors import ArtifactRefused, ImageRefused
-from diagnosis.gate import OpenGate
+from diagnosis.gate import Look, OpenGate
 from diagnosis.judgement import probabilities
 from diagnosis.keys import read_public_key
 from inference_service.decoding import Decoded, Decoders
@@ -53,6 +54,13 @@ class LiveModel:
     """Size of the file of weights that its engine runs."""
     users: int = field(default=0, repr=False)
     retired: bool = field(default=False, repr=False)
+
+    def statistics_of(self, seen: Look | None) -> tuple[int, ...]:
+        """What a reading keeps of an image so that drift can be seen; empty where the card has
+        nothing to compare it with."""
+        if self.gate is None or seen is None or self.card.reference is None:
+            return ()
+        return statistics(self.gate.parameters, seen.features)
 
 
 Loader = Callable[[Disease, Path], LiveModel]

@@ -14,6 +14,7 @@ from diagnosis.catalogue import Disease
 from diagnosis.errors import (
     ModelRefused,
     ModelUnavailable,
+    ModelUnderReview,
     RegistryError,
     ServiceUnavailable,
     SightlineError,
@@ -36,6 +37,16 @@ class Refused:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """No model answers: the one that did drifted, and is under review."""
+
+    version: str
+
+
+Entry = LiveModel | Refused | Stopped
+
+
 class Models:
     """What answers for each disease. `refresh` runs in one thread, all else in any.
 
@@ -54,7 +65,7 @@ class Models:
         self._load = load
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._entries: dict[str, LiveModel | Refused] = {}
+        self._entries: dict[str, Entry] = {}
         self._seen: dict[str, Hashable] = {}
         self._unseeded: dict[str, str] = {}
         self.loaded = False
@@ -71,7 +82,7 @@ class Models:
             raise UnknownDisease
         return found
 
-    def entry(self, disease_id: str) -> LiveModel | Refused | None:
+    def entry(self, disease_id: str) -> Entry | None:
         """What stands for a disease at the moment; for its card and demo images only."""
         return self._entries.get(disease_id)
 
@@ -83,6 +94,7 @@ class Models:
             ServiceUnavailable: the models are still being loaded.
             ModelUnavailable: none is live.
             ModelRefused: the live one did not pass its checks.
+            ModelUnderReview: it drifted and was stopped.
         """
         self.disease(disease_id)
         found = self._entries.get(disease_id)
@@ -90,6 +102,8 @@ class Models:
             return found
         if isinstance(found, Refused):
             raise ModelRefused
+        if isinstance(found, Stopped):
+            raise ModelUnderReview
         if not self.loaded:
             raise ServiceUnavailable("The models are still being loaded.")
         raise ModelUnavailable
@@ -157,6 +171,7 @@ class Models:
     def _take_in(self, disease: Disease) -> None:
         try:
             folder = self._registry.live_folder(disease.id)
+            under_review = self._registry.state(disease.id).under_review
         except (RegistryError, OSError) as error:
             log.error("registry", disease=disease.id, cause=_cause(error))  # noqa: TRY400
             # What is loaded was verified and goes on; the registry only cannot be asked.
@@ -165,6 +180,8 @@ class Models:
             return
         if folder is not None:
             self._put(disease.id, self._loaded(disease, folder))
+        elif under_review:
+            self._put(disease.id, Stopped(under_review[-1].version))
         elif disease.id in self._unseeded:
             self._put(disease.id, Refused(self._unseeded[disease.id]))
         else:
@@ -198,7 +215,7 @@ class Models:
         )
         return model
 
-    def _put(self, disease_id: str, new: LiveModel | Refused | None) -> None:
+    def _put(self, disease_id: str, new: Entry | None) -> None:
         gauge = self._metrics.live_models
         with self._lock:
             old = self._entries.get(disease_id)
@@ -213,9 +230,9 @@ class Models:
                 unused = old.users == 0
         if isinstance(old, LiveModel) and unused:
             old.engine.close()
-        if old is not None:
+        if old is not None and not isinstance(old, Stopped):
             gauge.remove(disease_id, _version(old))
-        if new is not None:
+        if new is not None and not isinstance(new, Stopped):
             gauge.labels(disease_id, _version(new)).set(isinstance(new, LiveModel))
         # Of one that was refused or is gone nothing is in memory.
         size = new.weight_bytes if isinstance(new, LiveModel) else 0

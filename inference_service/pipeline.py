@@ -76,6 +76,8 @@ class Pipeline:
         self._batches = batches
         self.places = places
         self._keep_dicom = keep_dicom
+        self.on_kept: Callable[[Prediction], None] = lambda _: None
+        """Called with every reading that was kept."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Files of readings that the store may or may not have kept: unit, digest, since when.
         self._doubted: dict[tuple[str, str], float] = {}
@@ -124,6 +126,7 @@ class Pipeline:
 
     def count(self, prediction: Prediction) -> None:
         """A reading was kept."""
+        self.on_kept(prediction)
         disease, band = prediction.disease, prediction.band or "none"
         self._metrics.readings.labels(disease, prediction.outcome, band).inc()
         if prediction.top:
@@ -275,6 +278,7 @@ class Pipeline:
             explains=model.engine.explains,
             dicom=image.dicom,
             verdict=verdict,
+            statistics=model.statistics_of(image.look),
             point=point,
             timings_ms=timings,
             unit=ask.unit,

@@ -17,7 +17,9 @@ from diagnosis.keys import read_public_key
 from diagnosis.queue import Batches, connect_batches
 from diagnosis.results import ResultStore, connect
 from diagnosis.telemetry import Metrics
+from diagnosis.watch import Watch, connect_watch
 from inference_service.decoding import Decoders, Nursery
+from inference_service.drifting import Drift
 from inference_service.events import Events
 from inference_service.explaining import Explainer
 from inference_service.intake import Intake
@@ -42,6 +44,7 @@ class Service:
         audit: where is written down who did what; by default the same Redis.
         nursery: starts the processes that read images; by default one of its own.
         batches: where batches are kept; by default the same Redis.
+        watch: which readings are to be looked at for drift; by default the same Redis.
         name: of the process, in metrics.
         spare_threads: that make readings beside those of the settings.
     """
@@ -53,6 +56,7 @@ class Service:
         audit: AuditLog | None = None,
         nursery: Nursery | None = None,
         batches: Batches | None = None,
+        watch: Watch | None = None,
         name: str = "inference_service",
         spare_threads: int = 0,
     ) -> None:
@@ -105,6 +109,17 @@ class Service:
             self.places,
             keep_dicom=settings.keep_dicom,
         )
+        self.watch = watch or connect_watch(*redis)
+        self.drift = Drift(
+            self.models,
+            self.registry,
+            self.results,
+            self.watch,
+            self.audit,
+            self.metrics,
+            stops=settings.drift_stops,
+        )
+        self.pipeline.on_kept = self.drift.kept
         self.explainer = Explainer(
             self.models, self.registry, load, self.metrics, self.places, self.decoders
         )
@@ -125,6 +140,7 @@ class Service:
             asyncio.create_task(_repeat(self._count_waiting, 5 * settings.reload_seconds)),
             asyncio.create_task(_repeat(self._sweep, settings.sweep_seconds)),
             asyncio.create_task(_repeat(self.pipeline.settle, settings.reload_seconds)),
+            asyncio.create_task(_repeat(self.drift.look, settings.drift_seconds)),
         ]
 
     async def stop(self) -> None:
@@ -136,6 +152,8 @@ class Service:
         self.explainer.close()
         self.models.close()
         await asyncio.to_thread(self._end_decoders)
+        await self.drift.close()
+        await self.watch.close()
         await self.results.close()
         await self.batches.close()
         await self.audit.close()

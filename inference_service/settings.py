@@ -104,6 +104,11 @@ class Settings(BaseSettings):
     worker gives a sign three times as often."""
     reload_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
     """How often the registry is asked for a change and Redis for a sign of life."""
+    drift_seconds: Annotated[float, Field(gt=0, le=86400)] = 60.0
+    """How often it is looked whether a window of readings is full, and what it comes to."""
+    drift_stops: bool = True
+    """Whether a model that drifted past its limits is stopped until two people have lifted that;
+    `false` only shows it, and alerts."""
     conversion_cache_dir: Path = Path(".run/converted")
     """Graphs made here from artifacts that came without one, by the digest of the artifact."""
     conversion_seconds: Annotated[float, Field(gt=0, le=3600)] = 180.0

@@ -10,10 +10,10 @@ from diagnosis.contracts import (
     ModelView,
     OperatingPointView,
 )
-from diagnosis.errors import ModelRefused, ModelUnavailable
+from diagnosis.errors import ModelRefused, ModelUnavailable, ModelUnderReview
 from diagnosis.reading import class_names
 from inference_service.loading import LiveModel
-from inference_service.models import Models
+from inference_service.models import Models, Stopped
 
 
 class SealedCard(Card):
@@ -29,6 +29,8 @@ def disease_view(models: Models, disease: Disease) -> DiseaseView:
     live = entry if isinstance(entry, LiveModel) else None
     if live is not None:
         status, detail = "live", "A model answers for this disease."
+    elif isinstance(entry, Stopped):
+        status, detail = "unavailable", _sentences(ModelUnderReview())
     elif entry is not None:
         status, detail = "unavailable", _sentences(ModelRefused())
     elif models.loaded:

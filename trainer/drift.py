@@ -2,25 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diagnosis.artifacts import Card
-from diagnosis.catalogue import disease as disease_of
 from diagnosis.drift import SIZE, Images, Reference, make_reference, statistics
-from diagnosis.durable import replace_file
 from diagnosis.gate import OpenGate, look
 from diagnosis.images import read_image
 from diagnosis.preprocess import Array
-from trainer.again import measured_again
 from trainer.data import Example
-from trainer.evaluate import group_numbers
-from trainer.run import Watch
-from trainer.settings import Settings
-from trainer.shipping import Shipped
 
 #: Fewer images say too little of what is usual.
 FEWEST_IMAGES = 50
@@ -87,46 +78,3 @@ def reference_of(images: Images, measured_on: str, log: Log) -> Reference | None
         log("It gets no reference of drift: too few images that its gate lets through.")
         return None
     return make_reference(images, measured_on)
-
-
-@dataclass(frozen=True)
-class Added:
-    """What became of one card."""
-
-    disease: str
-    card_auc: float | None
-    measured_auc: float | None
-    reference: Reference | None
-    """None where the card was left as it was."""
-
-
-def add_reference(one: Shipped, data: Path, settings: Settings, watch: Watch) -> Added:
-    """Write the reference of drift into the card of a shipped artifact, made of the images that
-    the card was measured on, where its AUC comes out again.
-
-    Args:
-        one: which artifact.
-        data: folder of all data sets.
-        settings: `models_dir` is where the card lies.
-        watch: who is told.
-
-    Raises:
-        TrainerRefused: the data set or the artifact is not there, or the card is signed.
-    """
-    found = measured_again(one, data, settings, watch)
-    card, reference = found.artifact.card, None
-    gate = found.artifact.open_gate(disease_of(one.disease))
-    if found.same and gate is not None:
-        images = images_of(
-            card,
-            gate,
-            found.data.examples,
-            found.scores.probabilities,
-            group_numbers(found.data),
-            settings.workers,
-        )
-        reference = reference_of(images, card.evaluation.dataset, watch.log)
-    if reference is not None:
-        card = card.model_copy(update={"reference": reference})
-        replace_file(found.folder / "card.json", card.to_json())
-    return Added(one.disease, found.card_auc, found.auc, reference)

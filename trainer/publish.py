@@ -25,12 +25,15 @@ from diagnosis.artifacts.artifact import CARD_NAME
 from diagnosis.artifacts.card import Files, GoldenOutput, Precision, PrecisionCheck
 from diagnosis.artifacts.opener import inspect_keras
 from diagnosis.artifacts.signature import SIGNATURE_NAME
+from diagnosis.catalogue import catalogue
 from diagnosis.contracts import now
+from diagnosis.drift import Reference
 from diagnosis.images import read_image
 from diagnosis.judgement import probabilities
 from diagnosis.keys import read_private_key
 from trainer import report
 from trainer.candidate import file_record
+from trainer.drift import images_of, reference_of
 from trainer.engine import Network, compile_ir, keras_network, load_keras
 from trainer.explain import explain
 from trainer.half import half_precision
@@ -119,6 +122,7 @@ def publish(
                 "golden": golden,
                 "precisions": checks,
                 "half_precision_storage": storage,
+                "reference": _reference(candidate, validation, network, settings, log),
                 "explanation": explain(
                     candidate.card,
                     reference,
@@ -192,6 +196,31 @@ def _save(converted: Any, path: Path, *, half: bool) -> Network:
 
 def _compile(path: Path, precision: Arithmetic) -> Network:
     return compile_ir(path.read_bytes(), path.with_suffix(".bin").read_bytes(), precision)
+
+
+def _reference(
+    candidate: VerifiedArtifact,
+    validation: Validation | None,
+    network: Network,
+    settings: Settings,
+    log: Log,
+) -> Reference | None:
+    """What drift is seen against; None where there is no gate, or nothing to measure it on."""
+    card = candidate.card
+    gate = candidate.open_gate(catalogue()[card.disease])
+    if gate is None or validation is None:
+        return None
+    log(f"Saying what {len(validation.examples)} validation images look like, to see drift by.")
+    names = sorted({one.group for one in validation.examples})
+    images = images_of(
+        card,
+        gate,
+        validation.examples,
+        probabilities(validation.run(network), card),
+        np.array([names.index(one.group) for one in validation.examples]),
+        settings.workers,
+    )
+    return reference_of(images, f"{card.training.dataset}: validation images.", log)
 
 
 def _leave_int8(folder: Path, log: Log) -> None:

@@ -51,6 +51,7 @@ TABLE: AccessTable = {
     ("GET", "/diseases/{disease}/card"): _OF_MODELS,
     ("GET", "/diseases/{disease}/versions"): _OF_MODELS,
     ("GET", "/diseases/{disease}/versions/{version}"): _OF_MODELS,
+    ("POST", "/diseases/{disease}/versions/{version}/lift"): _OF_MODELS,
     ("GET", "/diseases/{disease}/compare"): _OF_MODELS,
     ("GET", "/demo/{disease}/{name}"): _OF_MODELS,
     ("GET", "/diseases/{disease}/readings"): _OF_MODELS,

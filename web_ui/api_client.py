@@ -31,7 +31,7 @@ from web_ui.settings import Settings
 _FORWARDED_NAME = "image"
 
 _EVENTS = "/api/v1/predictions/events"
-#: Cards that are kept: more than there are live versions, each below 50 KB.
+#: Cards that are kept: more than there are live versions, each below 100 KB.
 _MOST_CARDS = 32
 
 
@@ -194,6 +194,14 @@ class ApiClient(Calls):
     async def versions(self, caller: Caller, disease: str) -> VersionList:
         """The versions of a disease's model, and what was done to them. Raises UnknownDisease."""
         return await self.model(VersionList, "GET", f"/api/v1/diseases/{disease}/versions", caller)
+
+    async def lift(self, caller: Caller, disease: str, version: str) -> VersionList:
+        """Agree that a stopped version answers again.
+
+        Raises ReauthenticationNeeded, and a refusal where the caller has agreed before.
+        """
+        path = f"/api/v1/diseases/{disease}/versions/{version}/lift"
+        return await self.model(VersionList, "POST", path, caller)
 
     async def version_card(self, caller: Caller, disease: str, version: str) -> dict[str, Any]:
         """The card of one version, as it stands in `card.json`. Raises UnknownDisease."""

@@ -1,15 +1,24 @@
 """The versions of a disease's model: which there are, what was done to them, two side by side."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
 from diagnosis.contracts import DiseaseView, VersionList
-from diagnosis.errors import ModelRefused, ModelUnavailable, UnknownVersion
+from diagnosis.errors import (
+    AlreadyAgreed,
+    ModelRefused,
+    ModelUnavailable,
+    NotUnderReview,
+    ReauthenticationNeeded,
+    UnknownVersion,
+)
 from web_ui.caller import Caller
 from web_ui.card_compare import Comparison
 from web_ui.card_view import CardView
 from web_ui.context import Asking, Context, DiseaseId, In
+from web_ui.forms import Posted
+from web_ui.signing_in import go, refused
 
 router = APIRouter(prefix="/diseases/{disease}")
 
@@ -23,6 +32,27 @@ ChosenVersion = Annotated[str, Query(pattern=r"^([1-9][0-9]{0,5})?$")]
 @router.get("/versions")
 async def versions(context: In, caller: Asking, disease: DiseaseId) -> Response:
     """Every version with its figures, the newest first, and the history that made one live."""
+    return context.page(caller, "versions.html", **await _values(context, caller, disease))
+
+
+@router.post("/versions/{version}/lift")
+async def lift(
+    context: In, caller: Asking, disease: DiseaseId, version: VersionNumber, _: Posted
+) -> Response:
+    """Agree that a version that was stopped answers again; it takes two people."""
+    place = f"/diseases/{disease}/versions"
+    try:
+        await context.api.lift(caller, disease, version)
+    except ReauthenticationNeeded as error:
+        context.note_refusal(error)
+        return go(f"/confirm?next={place}")
+    except (AlreadyAgreed, NotUnderReview) as error:
+        values = await _values(context, caller, disease)
+        return refused(context, caller, "versions.html", error, **values)
+    return go(place)
+
+
+async def _values(context: Context, caller: Caller, disease: str) -> dict[str, Any]:
     described = await context.api.disease(caller, disease)
     listed = await context.api.versions(caller, disease)
     newest = tuple(reversed(listed.items))
@@ -30,16 +60,14 @@ async def versions(context: In, caller: Asking, disease: DiseaseId) -> Response:
         one.version: await _card(context, caller, disease, one.version)
         for one in newest[:_MOST_CARDS]
     }
-    return context.page(
-        caller,
-        "versions.html",
-        page="start",
-        disease=described,
-        listed=listed,
-        versions=newest,
-        cards=cards,
-        pair=_pair(listed),
-    )
+    return {
+        "page": "start",
+        "disease": described,
+        "listed": listed,
+        "versions": newest,
+        "cards": cards,
+        "pair": _pair(listed),
+    }
 
 
 @router.get("/versions/{version}")

@@ -15,9 +15,10 @@ from diagnosis.artifacts.artifact import open_artifact, read_card
 from diagnosis.artifacts.bucket import Bucket
 from diagnosis.artifacts.card import Card
 from diagnosis.artifacts.promotion import check_promotion
-from diagnosis.artifacts.state import RegistryState, changed, event, make_live
+from diagnosis.artifacts.state import RegistryState, changed, consent, event, make_live, stop
 from diagnosis.artifacts.storage import DISEASE, STATE, VERSION, Folder, Storage
 from diagnosis.artifacts.version import check_place, contents, names
+from diagnosis.contracts import DriftStatistic
 from diagnosis.errors import (
     ArtifactRefused,
     NoEarlierVersion,
@@ -133,6 +134,7 @@ class Registry:
             ArtifactRefused: it does not pass its checks; the live version stays.
             PromotionRefused: its sensitivity is lower, and nobody acknowledged it or the
                 threshold is the old one; the live version stays.
+            ModelStopped: it is under review.
             RegistryError: there is no such version.
         """
 
@@ -150,12 +152,14 @@ class Registry:
 
         Raises:
             ArtifactRefused: that version does not pass its checks; the live version stays.
-            NoEarlierVersion: no other version was live before, or it is retired.
+            NoEarlierVersion: no other version was live before, or it is retired or under review.
             RegistryError: the disease has no version.
         """
 
         def change(state: RegistryState) -> RegistryState:
-            earlier = [one for one in state.lineage() if one != state.live]
+            earlier = [
+                one for one in state.lineage() if one != state.live and not state.stopped(one)
+            ]
             if not earlier:
                 raise NoEarlierVersion(f"No earlier version of {disease} was live.")
             self._verify(disease, earlier[-1])
@@ -177,12 +181,61 @@ class Registry:
             if version == state.shadow:
                 return state
             if version is not None:
-                if version == state.live or version in state.retired:
+                if version == state.live or version in state.retired or state.stopped(version):
                     raise RegistryError(
-                        f"Version {version} of {disease} is live or retired and cannot be shadow."
+                        f"Version {version} of {disease} is live, retired or under review, and"
+                        " cannot be made shadow."
                     )
                 self._verify(disease, version)
             return changed(state, event("shadow", version, state.shadow), shadow=version)
+
+        return self._change(disease, change)
+
+    def stop(self, disease: str, version: str, past: tuple[DriftStatistic, ...]) -> bool:
+        """Take a live version out of use because it drifted: it becomes the shadow, and no version
+        takes its place. Whether it was live until now; else nothing is changed.
+
+        Args:
+            disease: of the catalogue.
+            version: which.
+            past: the statistics that were past their limits.
+
+        Raises:
+            RegistryError: the disease has no version.
+        """
+        stopped = False
+
+        def change(state: RegistryState) -> RegistryState:
+            nonlocal stopped
+            after = stop(state, version, past)
+            stopped = after != state
+            return after
+
+        self._change(disease, change)
+        return stopped
+
+    def lift(self, disease: str, version: str, by: str, roles: tuple[str, ...]) -> RegistryState:
+        """One more person agrees that a stopped version answers again; it does once one engineer
+        and one clinician have, who are two people.
+
+        Args:
+            disease: of the catalogue.
+            version: which.
+            by: the account of who agrees.
+            roles: those of the account.
+
+        Raises:
+            NotUnderReview: it is not stopped.
+            AlreadyAgreed: this person has agreed before.
+            ArtifactRefused: it does not pass its checks; it stays stopped.
+            RegistryError: there is no such version, or none of the roles counts.
+        """
+
+        def change(state: RegistryState) -> RegistryState:
+            after = consent(state, version, by, roles)
+            if after.live == version:
+                self._verify(disease, version)
+            return after
 
         return self._change(disease, change)
 
@@ -203,6 +256,7 @@ class Registry:
                 live=None if state.live == version else state.live,
                 shadow=None if state.shadow == version else state.shadow,
                 retired=tuple(sorted({*state.retired, version}, key=int)),
+                under_review=tuple(one for one in state.under_review if one.version != version),
             )
 
         return self._change(disease, change)

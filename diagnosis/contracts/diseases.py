@@ -87,13 +87,32 @@ class VersionChange(Wire):
     """Something that was done to a disease's versions."""
 
     at: datetime
-    action: Literal["promote", "shadow", "rollback", "retire"]
+    action: Literal["promote", "shadow", "rollback", "retire", "stop", "lift"]
     version: str | None
     """The version that it was done to; null when a shadow was taken away."""
     previous: str | None
     """The version that was live (for `shadow`: shadow) until then."""
     acknowledged_by: str | None = None
     """Who accepted that this promotion lowers sensitivity; null where it does not."""
+    reason: str | None = None
+    """Why the version was stopped: the statistics that were past their limits."""
+
+
+#: What drift is seen by: what images look like (two ways), what is answered, what reviews say.
+DriftStatistic = Literal["input", "embedding", "score", "agreement"]
+
+
+class VersionUnderReview(Wire):
+    """A version that drifted and was stopped; it is not live until two people agree."""
+
+    version: str
+    since: datetime
+    past: tuple[DriftStatistic, ...]
+    """What was past its limit."""
+    wanted: tuple[Literal["engineer", "clinician"], ...]
+    """The roles of which somebody has still to agree, each another person."""
+    agreed: int
+    """How many people have agreed so far."""
 
 
 class VersionList(Wire):
@@ -103,5 +122,7 @@ class VersionList(Wire):
     live: str | None
     """The version that answers; null where none does."""
     items: tuple[Version, ...]
+    under_review: tuple[VersionUnderReview, ...] = ()
+    """Versions that were stopped because they drifted."""
     history: tuple[VersionChange, ...] = ()
     """Oldest first."""

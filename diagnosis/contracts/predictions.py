@@ -144,6 +144,9 @@ class Prediction(Wire):
     the card has no such figures."""
     gate: GateReading | None = None
     """None where the artifact has no gate."""
+    statistics: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
+    """What the image looked like, as sixteen small numbers that drift is seen by
+    (`diagnosis.drift.statistics`); empty where the model has no reference for it."""
     heatmap_classes: tuple[Slug, ...] = ()
     """Classes that a heatmap can be asked for: those whose heatmaps passed the card's checks."""
     notices: tuple[Notice, ...] = ()

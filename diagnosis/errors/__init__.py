@@ -49,7 +49,8 @@ SightlineError
 │   ├── NoSuchResource                not-found
 │   └── MethodNotAllowed              method-not-allowed
 ├── ModelUnavailable                  no-live-model (409: somebody has to act)
-│   └── ModelRefused                  model-refused
+│   ├── ModelRefused                  model-refused
+│   └── ModelUnderReview              model-under-review (drifted, and was stopped)
 ├── TemporarilyUnavailable            try again later (503 with Retry-After)
 │   ├── StoreUnavailable              store-unavailable
 │   ├── AuditUnavailable              audit-unavailable (cannot be written down, so not done)
@@ -68,6 +69,9 @@ SightlineError
 ├── NotPortable                       not-portable (409: an operation has no twin in ONNX)
 ├── RegistryError                     registry-error
 │   ├── NoEarlierVersion              no-earlier-version (nothing to roll back to)
+│   ├── ModelStopped                  model-stopped (under review: may not be live)
+│   ├── NotUnderReview                not-under-review (nothing to lift)
+│   ├── AlreadyAgreed                 already-agreed (it takes another person)
 │   └── PromotionRefused              promotion-refused (sensitivity would be lower)
 └── KeyRefused                        key-refused
 
@@ -76,6 +80,7 @@ a header or a pixel of the patient's. `cause` is for an engineer's log and is ne
 """
 
 from diagnosis.errors.artifacts import (
+    AlreadyAgreed,
     ArchiveRefused,
     ArtifactRefused,
     CardRefused,
@@ -83,8 +88,10 @@ from diagnosis.errors.artifacts import (
     DigestMismatch,
     FormatRefused,
     KeyRefused,
+    ModelStopped,
     NoEarlierVersion,
     NotPortable,
+    NotUnderReview,
     PromotionRefused,
     RegistryError,
     RegistryUnavailable,
@@ -152,6 +159,7 @@ from diagnosis.errors.services import (
     AuditUnavailable,
     ModelRefused,
     ModelUnavailable,
+    ModelUnderReview,
     Overloaded,
     ServiceUnavailable,
     StoreUnavailable,
@@ -159,6 +167,7 @@ from diagnosis.errors.services import (
 )
 
 __all__ = [
+    "AlreadyAgreed",
     "AlreadyReviewed",
     "ArchiveBomb",
     "ArchiveRefused",
@@ -192,7 +201,9 @@ __all__ = [
     "MethodNotAllowed",
     "MissingImage",
     "ModelRefused",
+    "ModelStopped",
     "ModelUnavailable",
+    "ModelUnderReview",
     "MultiFrameImage",
     "NestedArchive",
     "NoEarlierVersion",
@@ -202,6 +213,7 @@ __all__ = [
     "NotAnImage",
     "NotPortable",
     "NotSignedIn",
+    "NotUnderReview",
     "Overloaded",
     "PackedTooTightly",
     "PromotionRefused",

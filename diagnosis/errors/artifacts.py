@@ -109,6 +109,36 @@ class NoEarlierVersion(RegistryError):
     default_detail = "No earlier version of this disease was live."
 
 
+class ModelStopped(RegistryError):
+    """The version drifted and was stopped; it may be live only once that is lifted."""
+
+    code = "model-stopped"
+    status = 409
+    title = "This version is under review"
+    default_detail = "This version was stopped because it drifted."
+    default_remedy = "An engineer and a clinician lift the stop together, or promote another one."
+
+
+class NotUnderReview(RegistryError):
+    """There is no stop to lift."""
+
+    code = "not-under-review"
+    status = 409
+    title = "This version is not under review"
+    default_detail = "This version is not under review, so there is nothing to lift."
+    default_remedy = "Look at the versions of the model: somebody may have lifted it already."
+
+
+class AlreadyAgreed(RegistryError):
+    """The same person agrees a second time; it takes two."""
+
+    code = "already-agreed"
+    status = 409
+    title = "Somebody else has to agree"
+    default_detail = "You have agreed to lift this stop already; it takes a second person."
+    default_remedy = "Ask somebody of the other role, an engineer or a clinician, to agree."
+
+
 class PromotionRefused(RegistryError):
     """The version would catch fewer of the ill than the one that is live."""
 

@@ -22,6 +22,21 @@ class ModelRefused(ModelUnavailable):
     default_remedy = "Tell whoever runs this service; the other diseases are not affected."
 
 
+class ModelUnderReview(ModelUnavailable):
+    """The model drifted, and was stopped until people have looked at it."""
+
+    code = "model-under-review"
+    title = "Not available: under review"
+    default_detail = (
+        "Not available: under review. What this model was sent, or what it answered, was no longer"
+        " like what it was approved for, so it was stopped."
+    )
+    default_remedy = (
+        "Read the image without it. An engineer and a clinician look into it; readings that were"
+        " made before stay as they are."
+    )
+
+
 class TemporarilyUnavailable(SightlineError):
     """The same request can succeed later."""
 

@@ -226,6 +226,30 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.drift = Gauge(
+            "sightline_drift",
+            "How far the last window of readings lay from what the model was approved for.",
+            ("disease", "statistic"),
+            registry=self.registry,
+        )
+        self.drift_limit = Gauge(
+            "sightline_drift_limit",
+            "What windows in a row have to be past for the model to be stopped.",
+            ("disease", "statistic"),
+            registry=self.registry,
+        )
+        self.drift_images = Gauge(
+            "sightline_drift_images",
+            "Readings that wait until a window of them is full.",
+            ("disease",),
+            registry=self.registry,
+        )
+        self.under_review = Gauge(
+            "sightline_model_under_review",
+            "1 where a model that drifted was stopped and that is not lifted, else 0.",
+            ("disease",),
+            registry=self.registry,
+        )
         self.sign_ins = Counter(
             "sightline_sign_ins",
             "Tries to sign in that were judged, by outcome (allowed, refused).",
@@ -262,6 +286,11 @@ class Metrics:
         """
         for name, value in statistics.items():
             self.input_statistic.labels(disease, name).observe(value)
+
+    def forget_drift(self, disease: str) -> None:
+        """Nothing is watched for drift in a disease at the moment."""
+        for gauge in (self.drift, self.drift_limit, self.drift_images):
+            gauge.remove_by_labels({"disease": disease})
 
     def render(self) -> bytes:
         """The exposition text of `/metrics`."""

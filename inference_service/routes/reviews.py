@@ -98,6 +98,8 @@ async def create_review(
     )
     async with audit.doing(Action.REVIEW, prediction.id):
         await service.results.add_review(asking.unit, review)
+    if review.kind == "review":
+        service.drift.reviewed(prediction)
     service.metrics.reviews.labels(prediction.disease, review.verdict or "first_opinion").inc()
     return review
 

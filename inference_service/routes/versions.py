@@ -9,13 +9,22 @@ from pydantic import Field
 
 from diagnosis.artifacts.state import PersonName, RegistryState
 from diagnosis.audit import Action
-from diagnosis.contracts import Version, VersionChange, VersionList, Wire
+from diagnosis.contracts import (
+    Version,
+    VersionChange,
+    VersionList,
+    VersionUnderReview,
+    Wire,
+)
 from diagnosis.errors import (
+    AlreadyAgreed,
     ArtifactRefused,
     AuditUnavailable,
     InvalidRequest,
     ModelRefused,
+    ModelStopped,
     NoEarlierVersion,
+    NotUnderReview,
     PromotionRefused,
     ReauthenticationNeeded,
     UnknownDisease,
@@ -84,6 +93,7 @@ async def get_version_card(disease: str, version: str, service: ServiceDependenc
         UnknownDisease,
         UnknownVersion,
         PromotionRefused,
+        ModelStopped,
         ModelRefused,
         InvalidRequest,
         ReauthenticationNeeded,
@@ -119,6 +129,43 @@ async def promote_version(
     except ArtifactRefused as error:
         raise _refused(error) from error
     log.info("promoted", disease=disease, version=version, by=asking.sub)
+    return await asyncio.to_thread(_listed, service, disease)
+
+
+@router.post(
+    "/versions/{version}/lift",
+    operation_id="liftStop",
+    responses=documented(
+        UnknownDisease,
+        UnknownVersion,
+        NotUnderReview,
+        AlreadyAgreed,
+        ModelRefused,
+        ReauthenticationNeeded,
+        AuditUnavailable,
+    ),
+)
+async def lift_stop(
+    disease: str, version: str, asking: AskingAfresh, audit: Audited, service: ServiceDependency
+) -> VersionList:
+    """Agree that a version that was stopped because it drifted answers again.
+
+    It does once two different people have agreed, one as an engineer and one as a clinician. The
+    password has to be given within two minutes before. Where another version was promoted
+    meanwhile, that one stays live, and this one may be promoted again.
+    """
+    _known(service, disease, version)
+
+    def lift() -> RegistryState:
+        roles = tuple(sorted(asking.granted))
+        return service.registry.lift(disease, version, asking.sub, roles)
+
+    try:
+        async with audit.doing(Action.MODEL_LIFT, f"{disease}@{version}"):
+            state = await asyncio.to_thread(lift)
+    except ArtifactRefused as error:
+        raise _refused(error) from error
+    log.info("lift", disease=disease, version=version, by=asking.sub, live=state.live == version)
     return await asyncio.to_thread(_listed, service, disease)
 
 
@@ -168,8 +215,19 @@ def _listed(service: Service, disease: str) -> VersionList:
                 version=one.version,
                 previous=one.previous,
                 acknowledged_by=one.acknowledged_by,
+                reason=one.reason,
             )
             for one in state.history
+        ),
+        under_review=tuple(
+            VersionUnderReview(
+                version=one.version,
+                since=one.since,
+                past=one.past,
+                wanted=one.wanted,
+                agreed=len(one.consents),
+            )
+            for one in state.under_review
         ),
         items=tuple(
             Version(version=one, role=roles.get(one, "published"))

@@ -159,11 +159,12 @@ DRIFT = Row(
             unit="short",
             kind="number",
             words=((0, "live", WELL), (1, "under review", BAD)),
+            alerts=("SightlineModelUnderReview",),
             width=12,
         ),
         Panel(
-            title="Images it is judged by",
-            says="How many recent images the comparison holds; with few it says little.",
+            title="Images that wait",
+            says="Readings until the next window is compared: a hundred make one.",
             queries=(Query(f"max by (disease) (sightline_drift_images{{{_D}}})", "{{disease}}"),),
             unit="short",
             kind="number",
@@ -172,7 +173,7 @@ DRIFT = Row(
         Panel(
             title="Drift of its limit",
             says="Each statistic as a share of its own limit, derived from the model's reference: "
-            "at 1 the model is demoted and readings say that it is under review.",
+            "past 1 in two windows in a row the model is stopped, and readings say so.",
             queries=(
                 Query(
                     f"sightline_drift{{{_D}}} / on (disease, statistic) group_left () "
@@ -182,6 +183,7 @@ DRIFT = Row(
             ),
             unit="percentunit",
             limits=(Limit(1),),
+            alerts=("SightlineModelDrifts",),
             width=12,
         ),
         Panel(

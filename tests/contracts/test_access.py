@@ -93,6 +93,8 @@ def judge(tried: Tried, service: str, asking: Any, key: tuple[str, str], status:
 #: Other answers to who may: what the test's own state allows no more of, never 401 or 403.
 ELSEWISE: dict[tuple[str, str, str], tuple[int, ...]] = {
     ("inference_service", "POST", "/api/v1/diseases/{disease}/rollback"): (409,),
+    ("inference_service", "POST", "/api/v1/diseases/{disease}/versions/{version}/lift"): (409,),
+    ("web_ui", "POST", "/diseases/{disease}/versions/{version}/lift"): (409,),
     ("inference_service", "GET", "/api/v1/predictions/{prediction_id}/heatmap"): (404,),
     ("inference_service", "GET", "/api/v1/predictions/{prediction_id}/dicom"): (404,),
     ("web_ui", "GET", "/readings/{prediction}/dicom"): (404,),

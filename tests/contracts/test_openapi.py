@@ -70,6 +70,7 @@ OPERATIONS = (
     "GET /api/v1/diseases/{disease}/versions/{version}/card",
     "POST /api/v1/diseases/{disease}/versions/{version}/promotion",
     "POST /api/v1/diseases/{disease}/rollback",
+    "POST /api/v1/diseases/{disease}/versions/{version}/lift",
     "POST /api/v1/examinations/suggestions",
     "GET /api/v1/opinions",
     "GET /api/v1/predictions",

@@ -26,6 +26,7 @@ from diagnosis.contracts import now
 from diagnosis.errors import StoreUnavailable
 from diagnosis.queue import Finished, connect_batches, connect_work
 from diagnosis.results import connect
+from diagnosis.watch import connect_watch
 from gateway.redis_users import USERS, RedisUser, acl_file, passwords_in, write_acl_file
 from gateway.servers import packaged_valkey
 from gateway.settings import PROJECT
@@ -44,6 +45,7 @@ KEYS = {
     "reviews": "results:{default}:reviews:0",
     "once": "results:{default}:once:0",
     "batches": "queue:{default}:0",
+    "drift": "drift:{chest_xray_pneumonia}:readings",
     "audit": "audit:events",
     "identity": "identity:account:0",
     "other": "other",
@@ -55,6 +57,7 @@ COMMANDS = (
     *("INCR KEY", "EXPIRE KEY 9", "TTL KEY", "HSET KEY f x", "HGETALL KEY", "WATCH KEY"),
     *("SADD KEY x", "SREM KEY x", "SMEMBERS KEY", "ZADD KEY 0 x", "ZREM KEY x"),
     *("RPUSH KEY x", "LRANGE KEY 0 -1", "LSET KEY 0 x", "LPOP KEY", "LREM KEY 0 x"),
+    *("LLEN KEY", "LTRIM KEY 0 -1"),
     *("ZRANGEBYLEX KEY - +", "ZLEXCOUNT KEY - +", "ZCARD KEY", "ZMSCORE KEY x"),
     *("ZREVRANGEBYLEX KEY + -", "ZRANGE KEY 0 -1", "ZREMRANGEBYSCORE KEY 0 1", "UNWATCH"),
     *(
@@ -172,8 +175,8 @@ def test_nobody_may_run_scripts_look_for_keys_or_change_the_server(server: Redis
     # What was said of a reading is added to and deleted whole, and a reading is never overwritten.
     for command in ("LSET", "LPOP", "LREM"):
         assert not any(table[command].values()), command
-    assert table["SET"]["inference"] == ("once", "batches")
-    assert table["RPUSH"]["inference"] == ("reviews",)
+    assert table["SET"]["inference"] == ("once", "batches", "drift")
+    assert table["RPUSH"]["inference"] == ("reviews", "drift")
     assert not table["GET"]["trainer"]
     assert not table["GETDEL"]["trainer"]
 
@@ -197,7 +200,10 @@ def test_every_granted_command_is_tried() -> None:
 
 #: Where a service's words to Redis stand.
 MODULES = {
-    "inference": ("diagnosis/results/*.py", "diagnosis/queue/*.py", "diagnosis/audit.py"),
+    "inference": (
+        *("diagnosis/results/*.py", "diagnosis/queue/*.py", "diagnosis/audit.py"),
+        "diagnosis/watch.py",
+    ),
     "trainer": ("diagnosis/results/*.py", "diagnosis/queue/redis_batches.py"),
     "identity": ("gateway/store.py", "diagnosis/audit.py"),
     "chainer": ("diagnosis/audit.py",),
@@ -263,6 +269,14 @@ async def test_the_services_stay_within_their_rights(
     assert await results.delete("default", reading.id) == reading
     queue = connect_batches(server.url), connect_work(server.url)
     await every_command_of_a_queue(Queue(*queue, results, "default"))
+    watch = connect_watch(server.url)
+    await watch.enter("readings", reading)
+    assert await watch.waiting("readings", reading.disease) == 1
+    assert len(await watch.oldest("readings", reading.disease, 5)) == 1
+    assert await watch.advance("readings", reading.disease, 1, None, b"standing")
+    assert not await watch.advance("readings", reading.disease, 1, None, b"late")
+    assert await watch.standing(reading.disease) == b"standing"
+    await watch.close()
     await log.add(make_event())
     await stream.open()
     await stream.open()

@@ -26,6 +26,7 @@ from diagnosis.contracts import (
     Review,
     Suggestion,
     SuggestionList,
+    VersionList,
     new_prediction_id,
     now,
 )
@@ -70,6 +71,10 @@ class StandIn:
         """DICOM files of readings, which a test may put here."""
         self.retry_ms = 200
         """How soon a browser asks for events again; the stand-in ends each stream at once."""
+        self.stopped: dict[str, VersionList] = {}
+        """Diseases whose version is under review, which a test may put here."""
+        self.lifting: SightlineError | None = None
+        """What the next person who agrees is told; None where they bring the version back."""
         self.purposes: list[str] = []
         """What readings were asked for, where that was not to look at them."""
         self.batches = StandInBatches(self)

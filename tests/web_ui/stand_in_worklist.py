@@ -27,6 +27,7 @@ from diagnosis.contracts import (
 from diagnosis.errors import (
     InvalidRequest,
     NoSuchResource,
+    NotUnderReview,
     StoreUnavailable,
     UnknownVersion,
 )
@@ -167,7 +168,16 @@ def add_worklist_routes(app: FastAPI, stand_in: "StandIn") -> None:
 
     @app.get("/api/v1/diseases/{disease}/versions")
     async def versions(disease: str) -> VersionList:
-        return version_list(disease, live=stand_in.disease(disease).model is not None)
+        found = version_list(disease, live=stand_in.disease(disease).model is not None)
+        return stand_in.stopped.get(disease, found)
+
+    @app.post("/api/v1/diseases/{disease}/versions/{version}/lift")
+    async def lift(disease: str, version: str) -> VersionList:
+        if stand_in.lifting is not None:
+            raise stand_in.lifting
+        if disease not in stand_in.stopped:
+            raise NotUnderReview
+        return stand_in.stopped.pop(disease)
 
     @app.get("/api/v1/diseases/{disease}/versions/{version}/card")
     async def version_card(disease: str, version: str) -> dict[str, Any]:

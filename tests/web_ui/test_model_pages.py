@@ -5,8 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
+from diagnosis.contracts import VersionList
+from diagnosis.errors import AlreadyAgreed, ReauthenticationNeeded
 from diagnosis.identity import Role
-from tests.fixtures.identity import Acting
+from tests.fixtures.identity import CSRF, Acting
 from tests.web_ui.stand_in import StandIn
 from tests.web_ui.stand_in_catalogue import card
 from tests.web_ui.test_readings import text_of
@@ -39,6 +41,63 @@ async def test_every_version_is_listed_with_its_figures_and_its_part(
 async def test_an_auditor_is_led_to_who_changed_it(client: httpx.AsyncClient) -> None:
     client.auth = Acting(Role.ENGINEER, Role.AUDITOR)
     assert "/audit?action=model-change" in (await client.get(f"{MOLE}/versions")).text
+
+
+def stopped() -> VersionList:
+    """Version 1 of mole was stopped, and an engineer has agreed."""
+    return VersionList.model_validate(
+        {
+            "disease": "mole",
+            "live": None,
+            "items": [{"version": "1", "role": "shadow"}],
+            "under_review": [
+                {
+                    "version": "1",
+                    "since": "2026-11-26T09:30:00Z",
+                    "past": ["input", "agreement"],
+                    "wanted": ["clinician"],
+                    "agreed": 1,
+                }
+            ],
+            "history": [
+                {"at": "2026-11-26T09:30:00Z", "action": action, "version": "1", "previous": None}
+                for action in ("stop", "lift")
+            ],
+        }
+    )
+
+
+async def test_a_version_under_review_says_why_and_who_has_still_to_agree(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    stand_in.stopped["mole"] = stopped()
+    text = text_of((await client.get(f"{MOLE}/versions")).text)
+    for words in (
+        "No version is live.",
+        "Version 1 is under review",
+        "The images look otherwise: brightness, contrast or sharpness.",
+        "Clinicians disagree too often.",
+        "A clinician is still wanted.",
+        "Version 1 was stopped: it drifted",
+        "The stop of version 1 was lifted",
+    ):
+        assert words in text, words
+
+
+async def test_a_stop_is_lifted_on_the_page(client: httpx.AsyncClient, stand_in: StandIn) -> None:
+    stand_in.stopped["mole"] = stopped()
+    stand_in.lifting = ReauthenticationNeeded()
+    again = await client.post(f"{MOLE}/versions/1/lift", data={"csrf_token": CSRF})
+    assert again.status_code == 303
+    assert again.headers["location"] == f"/confirm?next={MOLE}/versions"
+    stand_in.lifting = AlreadyAgreed()
+    refused = await client.post(f"{MOLE}/versions/1/lift", data={"csrf_token": CSRF})
+    assert refused.status_code == 409
+    assert "it takes a second person" in text_of(refused.text)
+    stand_in.lifting = None
+    done = await client.post(f"{MOLE}/versions/1/lift", data={"csrf_token": CSRF})
+    assert (done.status_code, done.headers["location"]) == (303, f"{MOLE}/versions")
+    assert "is under review" not in text_of((await client.get(f"{MOLE}/versions")).text)
 
 
 async def test_a_disease_without_a_model_has_no_version(client: httpx.AsyncClient) -> None:

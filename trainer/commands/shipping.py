@@ -66,8 +66,8 @@ def add_reference(
     ] = None,
 ) -> None:
     """Write into the shipped cards what validation images look like, to watch for drift."""
-    from trainer.drift import add_reference as add
     from trainer.progress import Bars
+    from trainer.reference import add_reference as add
     from trainer.run import Watch
     from trainer.shipping import shipped
 

@@ -1,0 +1,288 @@
+"""Looks whether live models drift, and stops one that does.
+
+Every service looks; each window of readings counts once (`diagnosis.watch`). What it comes to lies
+in the store, so all services show the same figures and a restart forgets nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+
+import numpy as np
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from diagnosis.artifacts import Card, Registry
+from diagnosis.artifacts.state import RegistryState
+from diagnosis.audit import Action, AuditEvent, AuditLog, AuditOutcome
+from diagnosis.contracts import DriftStatistic, Prediction, now
+from diagnosis.drift import (
+    REVIEWS,
+    Reference,
+    disagreement_limit,
+    window_rate,
+)
+from diagnosis.errors import RegistryError, StoreUnavailable
+from diagnosis.results import ResultStore
+from diagnosis.telemetry import Metrics
+from diagnosis.watch import Entry, Kind, Watch
+from inference_service.loading import LiveModel
+from inference_service.models import Models
+
+Values = dict[DriftStatistic, float]
+#: Entries that are looked through for one window; of what is left over half is passed by.
+_ROOM = 4
+
+log = structlog.get_logger("inference_service")
+
+
+class Standing(BaseModel):
+    """How a version stands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str
+    since: datetime | None
+    """When the registry last did something to the version; another time is another beginning."""
+    values: Values = {}
+    """Of the last window of each statistic."""
+    limits: Values = {}
+    runs: dict[DriftStatistic, int] = {}
+    """Windows in a row, the last among them, that were past the limit."""
+
+    def after(self, values: Values, limits: Values) -> Self:
+        """How it stands after one more window of some statistics."""
+        runs = {
+            name: self.runs.get(name, 0) + 1 if value > limits[name] else 0
+            for name, value in values.items()
+        }
+        return self.model_copy(
+            update={
+                "values": self.values | values,
+                "limits": self.limits | limits,
+                "runs": self.runs | runs,
+            }
+        )
+
+    def past(self, persisted: int) -> tuple[DriftStatistic, ...]:
+        """The statistics that were past their limits in so many windows in a row."""
+        return tuple(name for name, count in self.runs.items() if count >= persisted)
+
+
+class Drift:
+    """The watch over the live models.
+
+    Args:
+        models: which are live.
+        registry: where one is stopped.
+        results: the readings.
+        watch: which of them are to be looked at.
+        audit: where it is written down that a model was stopped.
+        metrics: `sightline_drift` and its like.
+        stops: whether a model that drifted is stopped; else it is only shown.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        registry: Registry,
+        results: ResultStore,
+        watch: Watch,
+        audit: AuditLog,
+        metrics: Metrics,
+        *,
+        stops: bool,
+    ) -> None:
+        self._models = models
+        self._registry = registry
+        self._results = results
+        self._watch = watch
+        self._audit = audit
+        self._metrics = metrics
+        self._stops = stops
+        self._entering: set[asyncio.Task[None]] = set()
+
+    def kept(self, prediction: Prediction) -> None:
+        """A reading was kept. Nobody waits for what is done here, and nothing depends on it."""
+        self._enter("readings", prediction)
+
+    def reviewed(self, prediction: Prediction) -> None:
+        """A reading was reviewed."""
+        self._enter("reviews", prediction)
+
+    def _enter(self, kind: Kind, prediction: Prediction) -> None:
+        if not prediction.statistics or prediction.image.demo:
+            return
+        task = asyncio.create_task(self._entered(kind, prediction))
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+
+    async def _entered(self, kind: Kind, prediction: Prediction) -> None:
+        try:
+            await self._watch.enter(kind, prediction)
+        except StoreUnavailable as error:
+            log.warning("drift", cause=error.cause)
+
+    async def close(self) -> None:
+        """Let what is being entered be entered."""
+        await asyncio.gather(*self._entering)
+
+    async def look(self) -> None:
+        """Look at every window that is full, show how all stand, and stop what drifted.
+
+        Raises:
+            StoreUnavailable, RegistryError, AuditUnavailable: asked again, it goes on from there.
+        """
+        for disease in self._models.diseases:
+            state = await asyncio.to_thread(self._registry.state, disease)
+            self._metrics.under_review.labels(disease).set(bool(state.under_review))
+            entry = self._models.entry(disease)
+            card = entry.card if isinstance(entry, LiveModel) else None
+            if card is None or card.reference is None or state.live != card.version:
+                self._metrics.forget_drift(disease)
+                continue
+            await self._look_at(card, card.reference, state)
+
+    async def _look_at(self, card: Card, reference: Reference, state: RegistryState) -> None:
+        disease = card.disease
+        standing = await self._standing(card, state)
+        while await self._advance("readings", card, reference, standing):
+            standing = await self._standing(card, state)
+        while await self._advance("reviews", card, reference, standing):
+            standing = await self._standing(card, state)
+        for name, value in standing.values.items():
+            self._metrics.drift.labels(disease, name).set(value)
+            self._metrics.drift_limit.labels(disease, name).set(standing.limits[name])
+        waiting = await self._watch.waiting("readings", disease)
+        self._metrics.drift_images.labels(disease).set(waiting)
+        past = standing.past(reference.persisted)
+        if past and self._stops:
+            await self._stop(card, past)
+
+    async def _standing(self, card: Card, state: RegistryState) -> Standing:
+        """How the version stands; from the beginning where it was stored of another one."""
+        fresh = Standing(version=card.version, since=state.changed_at(card.version))
+        content = await self._watch.standing(card.disease)
+        if content is None:
+            return fresh
+        try:
+            found = Standing.model_validate_json(content)
+        except ValidationError:
+            return fresh
+        same = (found.version, found.since) == (fresh.version, fresh.since)
+        return found if same else fresh
+
+    async def _advance(
+        self, kind: Kind, card: Card, reference: Reference, standing: Standing
+    ) -> bool:
+        """Look at one window, if one is full; whether there may be another."""
+        size = reference.window if kind == "readings" else REVIEWS
+        if await self._watch.waiting(kind, card.disease) < size:
+            return False
+        before = await self._watch.standing(card.disease)
+        entries = await self._watch.oldest(kind, card.disease, _ROOM * size)
+        if kind == "readings":
+            found, taken = await self._readings(entries, card, size)
+            full = len(found) == size
+            if full:
+                values = _compared(found, card, reference)
+                standing = standing.after(values, dict(reference.limits.items()))
+        else:
+            said, taken = await self._disagreements(entries, card, size)
+            full = len(said) == size
+            limit = _disagreement_limit(card, reference)
+            if full and limit is not None:
+                standing = standing.after({"agreement": sum(said) / size}, {"agreement": limit})
+        if not full:
+            if len(entries) < _ROOM * size:
+                return False
+            # So much of other versions, or deleted: it is passed by.
+            taken = len(entries) // 2
+        after = standing.model_dump_json().encode()
+        return await self._watch.advance(kind, card.disease, taken, before, after)
+
+    async def _readings(
+        self, entries: Sequence[Entry], card: Card, size: int
+    ) -> tuple[list[Prediction], int]:
+        """The first so many readings of the version, and how many entries that took. An image that
+        was sent several times counts once."""
+        found: dict[str, Prediction] = {}
+        for place, entry in enumerate(entries, start=1):
+            if entry.version != card.version:
+                continue
+            reading = await self._reading(entry)
+            if reading is not None and _usable(reading, card):
+                found.setdefault(reading.image.digest, reading)
+            if len(found) == size:
+                return list(found.values()), place
+        return list(found.values()), len(entries)
+
+    async def _disagreements(
+        self, entries: Sequence[Entry], card: Card, size: int
+    ) -> tuple[list[bool], int]:
+        """Of the first so many reviewed readings, whether the newest review disagrees."""
+        found: dict[str, bool] = {}
+        for place, entry in enumerate(entries, start=1):
+            if entry.version != card.version or entry.id.hex in found:
+                continue
+            reviews = await self._results.reviews(entry.unit, entry.id)
+            verdicts = [one.verdict for one in reviews if one.kind == "review"]
+            if verdicts:
+                found[entry.id.hex] = verdicts[-1] != "agree"
+            if len(found) == size:
+                return list(found.values()), place
+        return list(found.values()), len(entries)
+
+    async def _reading(self, entry: Entry) -> Prediction | None:
+        try:
+            return await self._results.get(entry.unit, entry.id)
+        except StoreUnavailable:
+            # One row that cannot be read holds up no other; a store that is away raises here.
+            await self._results.ping()
+            return None
+
+    async def _stop(self, card: Card, past: tuple[DriftStatistic, ...]) -> None:
+        """Take the model out of use. Written down first: where that cannot be, it is tried again
+        with the next look."""
+        disease, version = card.disease, card.version
+        if (await asyncio.to_thread(self._registry.state, disease)).live != version:
+            return
+        event = AuditEvent(
+            at=now(),
+            action=Action.MODEL_STOP,
+            actor="system",
+            unit="default",
+            outcome=AuditOutcome.ALLOWED,
+            object=f"{disease}@{version}",
+        )
+        await self._audit.add(event)
+        try:
+            await asyncio.to_thread(self._registry.stop, disease, version, past)
+        except (RegistryError, OSError):
+            await self._audit.add(event.model_copy(update={"outcome": AuditOutcome.FAILED}))
+            raise
+        self._metrics.under_review.labels(disease).set(1)
+        log.error("model stopped", disease=disease, version=version, past=past)
+
+
+def _usable(reading: Prediction, card: Card) -> bool:
+    return len(reading.probabilities) == len(card.classes) and bool(reading.statistics)
+
+
+def _compared(readings: Sequence[Prediction], card: Card, reference: Reference) -> Values:
+    order = {one.id: place for place, one in enumerate(card.classes)}
+    probabilities = np.zeros((len(readings), len(order)))
+    for row, reading in zip(probabilities, readings, strict=True):
+        for one in reading.probabilities:
+            row[order[one.id]] = one.probability
+    kept = np.array([one.statistics for one in readings], np.int64)
+    return dict(reference.compare(kept, probabilities, card.finding).items())
+
+
+def _disagreement_limit(card: Card, reference: Reference) -> float | None:
+    """What share of reviews may disagree; None where the card states no accuracy."""
+    accuracy = card.evaluation.figures.get("accuracy")
+    if accuracy is None:
+        return None
+    return disagreement_limit(accuracy.low, window_rate(reference))
