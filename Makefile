@@ -117,8 +117,8 @@ test-infra: $(DONE)/everything $(DONE)/infra ## Apply the infrastructure to a st
 test-monitoring: setup ## Watch a whole stack, drive it and break it, and see each alert come and go; minutes
 	$(BIN)/python -m pytest -q -s --watched -p no:cacheprovider tests/monitoring $(PYTEST)
 
-release: setup ## Make what an installation is set up from: wheels, images, bill of materials, one bundle (TRAINER=1: the trainer's wheels; TRAINER=gpu: those of a GPU, too)
-	@$(BIN)/python -m infra.release $(if $(TRAINER),--trainer) $(if $(filter gpu,$(TRAINER)),--gpu) $(if $(NO_IMAGES),--no-images)
+release: setup ## Make what an installation is set up from: wheels, images, bill of materials, one bundle (TRAINER=1: the trainer's wheels; TRAINER=gpu: those of a GPU, too; GRAFANA=FILE: its package)
+	@$(BIN)/python -m infra.release $(if $(TRAINER),--trainer) $(if $(filter gpu,$(TRAINER)),--gpu) $(if $(GRAFANA),--grafana "$(GRAFANA)") $(if $(NO_IMAGES),--no-images)
 
 audit-packages: setup ## Ask a vulnerability service about every package of the locks, where one can be reached
 	@$(BIN)/python -m tests.supply_chain.audit

@@ -6,10 +6,13 @@ role=$1
 bundle=$(readlink -f "$(dirname "$0")/..")
 packages=(prometheus-node-exporter)
 locks=(gateway s3)
+# Of each that the bundle brings; all else works without.
+exporters=(prometheus-node-exporter.service)
 
 case $role in
 edge)
-  packages+=(nginx-light)
+  packages+=(nginx-light prometheus-nginx-exporter)
+  exporters+=(prometheus-nginx-exporter.service)
   units=(sightline-nginx.service)
   ;;
 web)
@@ -22,7 +25,10 @@ inference)
   units=(sightline-inference.service sightline-worker.service)
   ;;
 monitoring)
-  packages+=(prometheus prometheus-alertmanager)
+  packages+=(prometheus prometheus-alertmanager prometheus-redis-exporter)
+  exporters+=(prometheus-redis-exporter.service)
+  # What Grafana's own package wants of Debian.
+  if compgen -G "$bundle/grafana/grafana_*.deb" >/dev/null; then packages+=(adduser libfontconfig1 musl); fi
   units=(prometheus.service sightline-alertmanager.service)
   ;;
 trainer)
@@ -97,10 +103,16 @@ if [ "$role" = web ]; then
   install -d -m 700 -o sightline-identity -g sightline /var/lib/sightline/shared/audit
   ln -sfn /var/lib/sightline/shared/audit /var/lib/sightline/gateway/audit
 fi
+if [ "$role" = monitoring ]; then
+  "$bundle/boot/grafana.sh" "$bundle"
+  if systemctl cat grafana-server.service >/dev/null 2>&1; then units+=(grafana-server.service); fi
+fi
 systemctl daemon-reload
 rm -f /usr/sbin/policy-rc.d
-for unit in prometheus-node-exporter.service "${units[@]}"; do
-  if [ "$unit" = prometheus-node-exporter.service ] && ! systemctl cat "$unit" >/dev/null 2>&1; then continue; fi
+for unit in "${exporters[@]}"; do
+  if systemctl cat "$unit" >/dev/null 2>&1; then units+=("$unit"); else say "no $unit"; fi
+done
+for unit in "${units[@]}"; do
   systemctl enable --quiet "$unit"
   # Again with the settings of this start, where it runs already.
   systemctl restart --no-block "$unit"

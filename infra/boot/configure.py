@@ -36,15 +36,27 @@ from gateway.rendering import render
 
 SETTINGS = CONFIGURATION / "settings.json"
 PROMETHEUS = Path("/etc/prometheus")
+DEFAULTS = Path("/etc/default")
 BUNDLE = Path("/opt/sightline/bundle")
+#: Where a training shows its figures while it runs.
+TRAINER_PORT = 9109
 #: Job, role in its figures, kind of instance and port of everything that answers `/metrics`.
 WATCHED = (
     ("sightline", "web", "web", 8001),
     ("sightline", "identity", "web", 8003),
     ("sightline", "inference", "inference", 8002),
     ("sightline", "worker", "inference", 8005),
+    ("nginx", "edge", "edge", 9113),
+    ("trainer", "trainer", "trainer", TRAINER_PORT),
     *(("node", kind, kind, 9100) for kind in ("edge", "web", "inference", "trainer")),
 )
+#: What runs beside Prometheus: job, role, port.
+BESIDE = (
+    ("redis", "redis", 9121),
+    ("node", "monitoring", 9100),
+    ("prometheus", "prometheus", 9090),
+)
+STATUS = "unix:/run/sightline-nginx/status.sock"
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
 #: The same that monitoring/alertmanager/start.sh takes.
 WEBHOOK = re.compile(r"https?://[A-Za-z0-9:/?#@!$&()*+,;=._~%-]+")
@@ -68,6 +80,11 @@ checkHost = {host}
 delay = yes
 verifyChain = yes
 """
+
+
+def brings_grafana() -> bool:
+    """Whether the bundle does; every instance has the same one."""
+    return any((BUNDLE / "grafana").glob("grafana_*.deb"))
 
 
 def prometheus(told: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +125,15 @@ def prometheus(told: dict[str, Any]) -> dict[str, Any]:
                 ],
             }
             for job, role, kind, port in WATCHED
+        ]
+        + [
+            {
+                "job_name": f"{job}-{role}",
+                "static_configs": [
+                    {"targets": [f"127.0.0.1:{port}"], "labels": {"job": job, "role": role}}
+                ],
+            }
+            for job, role, port in BESIDE
         ],
     }
 
@@ -180,6 +206,8 @@ class Instance:
             identity=f"{services}:8003",
             inference=f"{services}:8002",
             web=f"{services}:8001",
+            status=STATUS,
+            grafana=f"{services}:3000" if brings_grafana() else None,
             https_port=443,
             http_port=80,
             proxy_run_dir=Path("/run/sightline-nginx"),
@@ -195,6 +223,8 @@ class Instance:
         ensure_certificates(CONFIGURATION / "tls", names)
         variables = nginx_variables(self.place, names, 443)
         self.write("nginx.conf", render(variables))
+        asks = f"-nginx.scrape-uri={STATUS}:/stub_status"
+        self.exporter("nginx", {"ARGS": f"-web.listen-address=:9113 {asks}"})
 
     def web(self) -> None:
         """Pages, identity and audit trail; and whatever is made once for all."""
@@ -241,6 +271,7 @@ class Instance:
             "SIGHTLINE_TRAINER_REGISTRY_CACHE_DIR": "/var/lib/sightline-trainer/registry",
             "SIGHTLINE_TRAINER_MODELS_DIR": str(BUNDLE / "models"),
             "SIGHTLINE_TRAINER_CACHE_DIR": "/var/lib/sightline-trainer/cache",
+            "SIGHTLINE_TRAINER_METRICS_PORT": str(TRAINER_PORT),
             "SIGHTLINE_TRAINER_RUNS_DIR": "/var/lib/sightline-trainer/runs",
         }
         if any(job.get("batch") for job in work["jobs"]):
@@ -254,7 +285,21 @@ class Instance:
 
     def monitoring(self) -> None:
         """What watches; rules and dashboards come with the bundle, and whom to ask from tags."""
-        self.secrets.fill("grafana/admin", lambda: random.token_urlsafe(24))
+        redis = self.told["redis"]
+        self.exporter(
+            "redis",
+            {
+                "ARGS": "-web.listen-address=127.0.0.1:9121",
+                "REDIS_ADDR": f"rediss://{redis['host']}:{redis['port']}",
+                "REDIS_USER": f"{redis['prefix']}exporter",
+                "REDIS_PASSWORD": self.secrets.get("redis/exporter"),
+            },
+        )
+        grafana = {
+            "GF_SERVER_ROOT_URL": f"{self.public_url}/grafana/",
+            "PROMETHEUS_URL": "http://127.0.0.1:9090",
+        }
+        self.write("grafana.env", "".join(f"{n}='{v}'\n" for n, v in grafana.items()))
         text = json.dumps(prometheus(self.told), indent=2)
         replace_file(PROMETHEUS / "prometheus.yml", text.encode("utf-8"))
         self.write("alerts.env", "".join(f"{n}='{v}'\n" for n, v in self.told_of_alerts().items()))
@@ -326,6 +371,11 @@ class Instance:
         """TLS to the shared folder."""
         text = TUNNEL.format(host=self.told["files"], trusted=TRUSTED)
         self.write("files-tunnel.conf", text, private=False)
+
+    def exporter(self, name: str, values: dict[str, str]) -> None:
+        """What Debian's unit of an exporter starts with."""
+        text = "".join(f"{n}='{v}'\n" for n, v in values.items())
+        replace_file(DEFAULTS / f"prometheus-{name}-exporter", text.encode("utf-8"), private=True)
 
     def write(self, path: str | Path, text: str, *, private: bool = True) -> None:
         """Write a file of the configuration, or of another absolute place."""

@@ -35,6 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make release", description=__doc__)
     parser.add_argument("--trainer", action="store_true", help="the trainer's wheels, too")
     parser.add_argument("--gpu", action="store_true", help="JAX for NVIDIA GPUs among them")
+    parser.add_argument("--grafana", type=Path, help="its package (.deb), to go into the bundle")
     parser.add_argument("--no-images", action="store_true", help="build no container images")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "release")
     given = parser.parse_args()
@@ -53,10 +54,12 @@ def main() -> int:
         wheels.build_own(ROOT, folder / "wheels", epoch)
         say("packages of Debian")
         try:
-            debs.collect(folder / "debs")
+            debs.collect(folder / "debs", debs.OF_GRAFANA if given.grafana else ())
         except debs.NoDebian as why:
             shutil.rmtree(folder / "debs", ignore_errors=True)
             say(f"the bundle is without packages of Debian: {why}")
+        if given.grafana:
+            say(f"Grafana {debs.bring_grafana(given.grafana, folder / 'grafana')}")
         say("bill of materials")
         bill = [sys.executable, "-m", "tests.supply_chain.sbom", str(folder / "sbom.json")]
         subprocess.run(bill, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

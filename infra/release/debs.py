@@ -1,8 +1,10 @@
 """Packages of Debian 12 that a bare server lacks, as a folder that apt installs from."""
 
 import hashlib
+import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 #: What the roles of an installation need beyond Debian's own base; infra/boot/boot.sh and
@@ -17,21 +19,30 @@ PACKAGES = (
     "nginx-light",
     "prometheus",
     "prometheus-alertmanager",
+    "prometheus-nginx-exporter",
     "prometheus-node-exporter",
     "prometheus-redis-exporter",
     "python3",
     "redis-server",
     "stunnel4",
 )
+#: What Grafana's own package needs of Debian's.
+OF_GRAFANA = ("adduser", "libfontconfig1", "musl")
 RELEASE = "bookworm"
+
+
+class NoGrafana(Exception):
+    """The file is no package of Grafana's."""
 
 
 class NoDebian(Exception):
     """No packages of Debian 12 can be had on this machine; the text says why."""
 
 
-def collect(into: Path) -> None:
+def collect(into: Path, more: Sequence[str] = ()) -> None:
     """Download the packages with all that they depend on, and write apt's index of the folder.
+
+    `more` names packages besides PACKAGES.
 
     Works without root and changes nothing of this machine.
 
@@ -43,11 +54,11 @@ def collect(into: Path) -> None:
         raise NoDebian("this machine is no Debian 12")
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        _download(Path(scratch), into)
+        _download(Path(scratch), into, more)
     write_index(into)
 
 
-def _download(scratch: Path, into: Path) -> None:
+def _download(scratch: Path, into: Path, more: Sequence[str]) -> None:
     for folder in ("lists/partial", "cache"):
         (scratch / folder).mkdir(parents=True)
     # As if nothing were installed, so that all of it comes.
@@ -66,7 +77,8 @@ def _download(scratch: Path, into: Path) -> None:
         f"Dir::Etc::SourceList={_sources(scratch)}",
     ]
     apt = ["apt-get", "-qq", *(word for one in options for word in ("-o", one))]
-    install = ["install", "--download-only", "--yes", "--no-install-recommends", *PACKAGES]
+    install = ["install", "--download-only", "--yes", "--no-install-recommends"]
+    install += [*PACKAGES, *more]
     for words in (["update"], install):
         done = subprocess.run([*apt, *words], capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -108,3 +120,20 @@ def write_index(folder: Path) -> None:
         more = f"Filename: ./{package.name}\nSize: {size}\nSHA256: {digest}\n"
         entries.append(f"{control.stdout.strip()}\n{more}")
     (folder / "Packages").write_text("\n".join(entries))
+
+
+def bring_grafana(package: Path, into: Path) -> str:
+    """Put Grafana's package into a folder; its version. `SHA256SUMS` of the bundle has its digest.
+
+    Raises:
+        NoGrafana: the file is another package, or none, or for another kind of machine.
+    """
+    fields = ("Package", "Version", "Architecture")
+    command = ["dpkg-deb", "--show", f"--showformat={'|'.join(f'${{{f}}}' for f in fields)}"]
+    done = subprocess.run([*command, str(package)], capture_output=True, text=True, check=False)
+    name, version, machine = [*done.stdout.strip().split("|"), "", "", ""][:3]
+    if (name, machine) != ("grafana", "amd64"):
+        raise NoGrafana(f"{package} is no package of Grafana for amd64 {done.stderr.strip()}")
+    into.mkdir(parents=True)
+    shutil.copy2(package, into / f"grafana_{version}_{machine}.deb")
+    return version

@@ -42,7 +42,7 @@ TOLD: dict[str, Any] = {
 }
 SECRETS = [
     *(f"redis/{user.name}" for user in USERS),
-    *("identity/key", "identity/public-key", "patient-reference/key", "grafana/admin"),
+    *("identity/key", "identity/public-key", "patient-reference/key"),
     "alerts/webhooks",
 ]
 
@@ -200,9 +200,20 @@ def test_a_webhook_that_is_none_is_not_written(configure: ModuleType, store: Any
 
 def test_prometheus_takes_what_finds_the_instances(configure: ModuleType, tmp_path: Path) -> None:
     told = configure.prometheus(TOLD)
+    found = [one for one in told["scrape_configs"] if "ec2_sd_configs" in one]
     ports = {
         (one["relabel_configs"][1]["replacement"], one["ec2_sd_configs"][0]["port"])
+        for one in found
+    }
+    beside = {
+        (one["static_configs"][0]["labels"]["job"], one["static_configs"][0]["targets"][0])
         for one in told["scrape_configs"]
+        if one not in found
+    }
+    assert beside == {
+        ("redis", "127.0.0.1:9121"),
+        ("node", "127.0.0.1:9100"),
+        ("prometheus", "127.0.0.1:9090"),
     }
     assert {
         ("web", 8001),
@@ -210,6 +221,8 @@ def test_prometheus_takes_what_finds_the_instances(configure: ModuleType, tmp_pa
         ("inference", 8002),
         ("worker", 8005),
         ("edge", 9100),
+        ("edge", 9113),
+        ("trainer", 9109),
     } <= ports
     promtool = shutil.which("promtool")
     if promtool is None:

@@ -1,6 +1,7 @@
 """The bundle: whole, the same when made again, and for the machines that it is for."""
 
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -110,3 +111,72 @@ def test_the_scripts_install_nothing_that_the_bundle_lacks() -> None:
 def test_the_installer_is_plain_shell() -> None:
     done = subprocess.run(["sh", "-n", ROOT / "infra/host/install.sh"], capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+# ---- Grafana -------------------------------------------------------------------------------
+
+
+def package(folder: Path, name: str = "grafana", machine: str = "amd64") -> Path:
+    """A real package of this name, which holds what Grafana's has to have to be set up."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not installed")
+    root = folder / f"{name}-{machine}"
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "etc" / "grafana" / "provisioning").mkdir(parents=True)
+    (root / "etc" / "grafana" / "grafana.ini").write_text("[server]\n")
+    (root / "etc" / "grafana" / "provisioning" / "sample.yml").write_text("x: 1\n")
+    control = f"Package: {name}\nVersion: 11.6.1\nArchitecture: {machine}\n"
+    (root / "DEBIAN" / "control").write_text(f"{control}Maintainer: a test\nDescription: x\n")
+    file = folder / f"{name}-{machine}.deb"
+    subprocess.run(["dpkg-deb", "--build", root, file], check=True, capture_output=True)
+    return file
+
+
+def test_the_bundle_takes_grafanas_package_and_no_other(tmp_path: Path) -> None:
+    into = tmp_path / "bundle" / "grafana"
+    assert debs.bring_grafana(package(tmp_path), into) == "11.6.1"
+    assert [path.name for path in into.iterdir()] == ["grafana_11.6.1_amd64.deb"]
+    bundle.seal(tmp_path / "bundle")
+    sums = (tmp_path / "bundle" / "SHA256SUMS").read_text()
+    digest = bundle.digest(into / "grafana_11.6.1_amd64.deb")
+    assert f"{digest}  grafana/grafana_11.6.1_amd64.deb" in sums
+    (tmp_path / "text").write_text("no package")
+    for other in (package(tmp_path, "loki"), package(tmp_path, machine="arm64"), tmp_path / "text"):
+        with pytest.raises(debs.NoGrafana):
+            debs.bring_grafana(other, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_grafana_is_set_up_where_the_bundle_brings_it(tmp_path: Path) -> None:
+    """With a stand-in for dpkg, which would change this machine."""
+    folder, root, programs = tmp_path / "bundle", tmp_path / "root", tmp_path / "bin"
+    debs.bring_grafana(package(tmp_path), folder / "grafana")
+    shutil.copytree(ROOT / "monitoring", folder / "monitoring")
+    programs.mkdir()
+    stand_in = f'#!/bin/sh\nexec dpkg-deb --extract "$2" "{root}"\n'
+    for name, text in {"dpkg": stand_in, "dpkg-query": "#!/bin/sh\nexit 1\n"}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    command = ["sh", str(ROOT / "infra" / "boot" / "grafana.sh"), str(folder), str(root)]
+    for _ in range(2):
+        subprocess.run(command, env=environment, check=True)
+    shipped, there = ROOT / "monitoring" / "grafana", root / "etc" / "grafana"
+    for path in (one for one in shipped.rglob("*") if one.is_file()):
+        assert (there / path.relative_to(shipped)).read_bytes() == path.read_bytes()
+    # What Grafana's package brings as samples is not provisioned.
+    assert not (there / "provisioning" / "sample.yml").exists()
+    unit = root / "etc" / "systemd" / "system" / "grafana-server.service.d" / "sightline.conf"
+    assert "EnvironmentFile=/etc/sightline/grafana.env" in unit.read_text()
+
+
+def test_without_grafana_the_boot_says_so_and_goes_on(tmp_path: Path) -> None:
+    command = [
+        "sh",
+        str(ROOT / "infra" / "boot" / "grafana.sh"),
+        str(tmp_path),
+        str(tmp_path / "root"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "make release GRAFANA=FILE" in done.stderr
+    assert not (tmp_path / "root").exists()

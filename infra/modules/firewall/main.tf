@@ -43,6 +43,8 @@ locals {
     monitoring-web-8003       = { from = "monitoring", to = "web", port = 8003, why = "Figures of the identity service" }
     monitoring-inference-8002 = { from = "monitoring", to = "inference", port = 8002, why = "Figures of the API" }
     monitoring-inference-8005 = { from = "monitoring", to = "inference", port = 8005, why = "Figures of the workers" }
+    monitoring-edge-9113      = { from = "monitoring", to = "edge", port = 9113, why = "Figures of Nginx" }
+    monitoring-trainer-9109   = { from = "monitoring", to = "trainer", port = 9109, why = "Figures of a training" }
     monitoring-redis-6379     = { from = "monitoring", to = "redis", port = 6379, why = "Figures of Redis, as its user exporter" }
 
     edge-inner-3000       = { from = "edge", to = "inner", port = 3000, why = "Nginx passes Grafana on to whoever may see it" }

@@ -13,11 +13,10 @@ locals {
     web        = ["redis/identity", "redis/chainer", "identity/key", "identity/public-key"]
     inference  = ["redis/inference", "identity/public-key", "patient-reference/key"]
     trainer    = ["redis/trainer", "patient-reference/key"]
-    monitoring = ["redis/exporter", "grafana/admin", "alerts/webhooks"]
+    monitoring = ["redis/exporter", "alerts/webhooks"]
   }
   fills = {
-    web        = ["redis/inference", "redis/identity", "redis/chainer", "redis/trainer", "redis/exporter", "identity/key", "identity/public-key", "patient-reference/key"]
-    monitoring = ["grafana/admin"]
+    web = ["redis/inference", "redis/identity", "redis/chainer", "redis/trainer", "redis/exporter", "identity/key", "identity/public-key", "patient-reference/key"]
   }
 
   # Of the buckets: what may be done below which prefix.

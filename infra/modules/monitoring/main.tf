@@ -1,4 +1,4 @@
-# Prometheus and Alertmanager, and room for Grafana, on one instance in a private subnet. It finds what to watch by
+# Prometheus and Alertmanager, and Grafana where the bundle brings it, on one instance in a private subnet. It finds what to watch by
 # the instances' tags; people come through Nginx, which asks who they are.
 
 module "fleet" {

@@ -14,7 +14,6 @@ locals {
     "identity/key"          = "Private key that says who is asking (Ed25519, PEM)"
     "identity/public-key"   = "Its public key, which the services are given"
     "patient-reference/key" = "Key of the hash that stands for a patient reference; with another, old references are found no more"
-    "grafana/admin"         = "First password of Grafana's admin"
     "alerts/webhooks"       = "Addresses of the webhooks that alerts go to, as JSON: page, ticket, watchdog"
   }
 }

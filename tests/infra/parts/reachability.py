@@ -35,10 +35,10 @@ TABLE: dict[tuple[str, str], set[int]] = {
     ("trainer", "redis"): {6379},
     ("monitoring", "redis"): {6379},
     ("web", "files"): {2049},
-    ("monitoring", "edge"): {9100},
+    ("monitoring", "edge"): {9100, 9113},
     ("monitoring", "web"): {8001, 8003, 9100},
     ("monitoring", "inference"): {8002, 8005, 9100},
-    ("monitoring", "trainer"): {9100},
+    ("monitoring", "trainer"): {9100, 9109},
     **{(one, "endpoints"): {443} for one in INSTANCES},
     **{(one, "s3"): {443} for one in INSTANCES},
 }
