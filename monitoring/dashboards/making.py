@@ -95,7 +95,11 @@ def _board(board: Board) -> of_boards.Dashboard:
         for panel in row.panels:
             number += 1
             made.with_panel(_panel(panel).id(number))
-    return made.build()
+    built = made.build()
+    for one in (built.templating.list_val or []) if built.templating else []:
+        # What the SDK says of a kind of variable that this is not.
+        one.auto = one.auto_min = one.auto_count = None
+    return built
 
 
 def _variable(one: Variable) -> dashboard.QueryVariable:

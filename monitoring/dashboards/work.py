@@ -3,8 +3,8 @@
 from monitoring.dashboards.board import Board, Panel, Query, Row, Variable
 from monitoring.dashboards.limits import alert_limit
 
-_GPU = "an NVIDIA GPU on the trainer"
-_TRAINING = "`trainer train` while it runs"
+GPU = "an NVIDIA GPU on the trainer"
+TRAINING_RUNS = "`trainer train` while it runs"
 _DISEASE = 'disease=~"$disease"'
 
 BATCHES = Row(
@@ -81,38 +81,38 @@ TRAINING = Row(
             says="The epoch that training is in.",
             queries=(Query(f"sightline_training_epoch{{{_DISEASE}}}", "{{disease}}"),),
             unit="short",
-            only_with=_TRAINING,
+            only_with=TRAINING_RUNS,
         ),
         Panel(
             title="Loss",
             says="Of training and of validation; where only the first falls, it learns by heart.",
             queries=(Query(f"sightline_training_loss{{{_DISEASE}}}", "{{disease}} {{split}}"),),
             unit="short",
-            only_with=_TRAINING,
+            only_with=TRAINING_RUNS,
         ),
         Panel(
             title="Images a second",
             says="How fast it goes.",
             queries=(Query(f"sightline_training_images_per_second{{{_DISEASE}}}", "{{disease}}"),),
             unit="short",
-            only_with=_TRAINING,
+            only_with=TRAINING_RUNS,
         ),
         Panel(
             title="GPU busy",
             says="Share of the time in which the GPU computed; low: it waits for images.",
-            queries=(Query("sightline_training_gpu_utilisation_ratio", "{{instance}}"),),
+            queries=(Query("sightline_training_gpu_utilisation_ratio", "{{instance}} {{gpu}}"),),
             unit="percentunit",
             ends=(0, 1),
             width=12,
-            only_with=_GPU,
+            only_with=GPU,
         ),
         Panel(
             title="GPU memory",
             says="What is used of it.",
-            queries=(Query("sightline_training_gpu_memory_bytes", "{{instance}}"),),
+            queries=(Query("sightline_training_gpu_memory_bytes", "{{instance}} {{gpu}}"),),
             unit="bytes",
             width=12,
-            only_with=_GPU,
+            only_with=GPU,
         ),
     ),
 )

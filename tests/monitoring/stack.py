@@ -12,10 +12,11 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -66,9 +67,14 @@ class Watched:
         self.url = f"http://127.0.0.1:{ports.prometheus}"
         self._client = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
 
-    def query(self, expr: str) -> list[dict[str, Any]]:
-        """What Prometheus answers to an instant query: each with `metric` and `value`."""
-        answer = self._client.get("/api/v1/query", params={"query": expr}).json()
+    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+        """What Prometheus answers to an instant query: each with `metric` and `value`.
+
+        Args:
+            at: seconds since 1970; by default now.
+        """
+        when = {} if at is None else {"time": str(at)}
+        answer = self._client.get("/api/v1/query", params={"query": expr, **when}).json()
         assert answer["status"] == "success", (expr, answer)
         found = answer["data"]["result"]
         return list(found)
@@ -113,8 +119,10 @@ class Watched:
         return [one for one in self.receiver.of(name, since) if one.status == status]
 
 
-def _rules(folder: Path) -> list[str]:
-    """The rules that are deployed, the objectives with short windows, each firing sooner."""
+def _rules(folder: Path, *, short: bool) -> list[str]:
+    """The rules that are deployed; `short`, with short windows and each firing sooner."""
+    if not short:
+        return [str(path) for path in sorted(RULES.glob("*.yml"))]
     objectives = folder / "objectives.yml"
     write_objectives(["--windows", str(SHORT_WINDOWS), "--to", str(objectives)])
     written = [objectives]
@@ -130,15 +138,17 @@ def _rules(folder: Path) -> list[str]:
     return [str(path) for path in written]
 
 
-def _prometheus(folder: Path, ports: Ports) -> dict[str, Any]:
-    """The deployed configuration with the targets that are here."""
+def _prometheus(
+    folder: Path, ports: Ports, *, short: bool, more: Mapping[str, int]
+) -> dict[str, Any]:
+    """The deployed configuration with the targets that are here, and more jobs by their ports."""
     content = yaml.safe_load((HERE / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     content["global"] |= {
         "scrape_interval": LOOKED_EVERY,
         "scrape_timeout": LOOKED_EVERY,
         "evaluation_interval": LOOKED_EVERY,
     }
-    content["rule_files"] = _rules(folder)
+    content["rule_files"] = _rules(folder, short=short)
     content["alerting"] = {
         "alertmanagers": [{"static_configs": [_at(ports.alertmanager)]}],
     }
@@ -147,6 +157,7 @@ def _prometheus(folder: Path, ports: Ports) -> dict[str, Any]:
         "node": [_at(ports.node)],
         "nginx": [_at(ports.nginx)],
         "prometheus": [_at(ports.prometheus)],
+        **{name: [_at(port)] for name, port in more.items()},
     }
     for job in content["scrape_configs"]:
         for found_by in [key for key in job if key.endswith("_sd_configs")]:
@@ -181,12 +192,20 @@ def _alertmanager(ports: Ports) -> dict[str, Any]:
 
 
 @contextmanager
-def watched(stack: Stack, folder: Path) -> Iterator[Watched]:
+def watched(
+    stack: Stack,
+    folder: Path,
+    *,
+    short: bool = True,
+    more: Mapping[str, int] = MappingProxyType({}),
+) -> Iterator[Watched]:
     """A running stack, watched while the block runs; skips where a program is missing.
 
     Args:
         stack: that has started.
         folder: for what those who watch write.
+        short: whether windows are short and alerts fire sooner; else the rules are those deployed.
+        more: ports of other programs that Prometheus looks at, by the job; they may come and go.
     """
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
@@ -200,7 +219,9 @@ def watched(stack: Stack, folder: Path) -> Iterator[Watched]:
     }
     services = {role: free_port() for role in sockets}
     ports = Ports(*(free_port() for _ in range(6)), services=services)
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(_prometheus(folder, ports)))
+    (folder / "prometheus.yml").write_text(
+        yaml.safe_dump(_prometheus(folder, ports, short=short, more=more))
+    )
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(_alertmanager(ports)))
     password = passwords_in(places.redis_users)["exporter"]
     commands = {
@@ -245,7 +266,7 @@ def watched(stack: Stack, folder: Path) -> Iterator[Watched]:
         everything = {*services, "redis", "node", "nginx", "prometheus"}
         one.until(lambda: _answers(one), "Prometheus answers")
         one.until(
-            lambda: set(one.up()) == everything and all(one.up().values()),
+            lambda: {name for name, up in one.up().items() if up} - {*more} == everything,
             f"{sorted(everything)} are up",
             most=180,
         )

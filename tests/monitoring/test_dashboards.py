@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from diagnosis.telemetry import Metrics
 from monitoring.dashboards import BOARDS
 from monitoring.dashboards.__main__ import FOLDER, README, files
 from monitoring.dashboards.board import COLOURS, Board
 from monitoring.dashboards.limits import alert_limit, objectives, rules, seconds_of, windows
 from monitoring.dashboards.making import ANNOTATIONS, TAG
 from monitoring.dashboards.metrics import alerts_by_metric, metrics_in, panels_by_metric
+from tests.fixtures.exposition import name_of, own_metrics
 
 #: Metrics of ours that are on no panel and in no rule, each with the reason.
 NOT_SHOWN: dict[str, str] = {}
@@ -34,11 +34,7 @@ def test_the_files_are_up_to_date() -> None:
 
 
 def test_every_metric_of_ours_is_on_a_panel_or_in_a_rule_or_listed() -> None:
-    ours = {
-        f"{one.name}_total" if one.type == "counter" else one.name
-        for one in Metrics("test").registry.collect()
-        if one.name.startswith("sightline_")
-    }
+    ours = {name_of(one) for one in own_metrics()}
     used = {*panels_by_metric(), *alerts_by_metric()}
     assert ours - used == set(NOT_SHOWN)
 
