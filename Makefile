@@ -37,6 +37,8 @@ ASSETS := web_ui/assets
 DIST := web_ui/static/dist
 # The OpenID Connect provider that the tests sign in at.
 PROVIDER := tests/gateway/oidc
+# Grafana's own types, and what checks the dashboards against them.
+SCHEMA := tests/monitoring/schema
 ASSET_SOURCES := $(shell find $(ASSETS) -name node_modules -prune -o -type f -print)
 ERROR_PAGE_SOURCES := $(shell find web_ui/templates -type f -print) $(wildcard web_ui/*.py) \
 	$(wildcard diagnosis/errors/*.py)
@@ -114,7 +116,7 @@ screenshots: setup ## Make the pictures of docs/screenshots anew, of synthetic d
 test-infra: $(DONE)/everything $(DONE)/infra ## Apply the infrastructure to a stand-in for AWS, boot its instances, and say how each part went
 	@$(BIN)/python -m tests.infra.run $(PARTS)
 
-test-monitoring: setup ## Watch a whole stack, drive it and break it, and see each alert come and go; minutes
+test-monitoring: setup $(SCHEMA)/node_modules/.package-lock.json ## Watch a whole stack, drive it and break it, and see each alert come and go; minutes
 	$(BIN)/python -m pytest -q -s --watched -p no:cacheprovider tests/monitoring $(PYTEST)
 
 release: setup ## Make what an installation is set up from: wheels, images, bill of materials, one bundle (TRAINER=1: the trainer's wheels; TRAINER=gpu: those of a GPU, too; GRAFANA=FILE: its package)
@@ -151,7 +153,7 @@ lock: $(DONE)/venv ## Write requirements/*.lock anew from pyproject.toml (UPGRAD
 	lock infra --group infra
 
 clean: ## Remove what make has made; the readings in .run stay
-	rm -rf $(VENV) $(DIST) $(ASSETS)/node_modules $(PROVIDER)/node_modules build dist
+	rm -rf $(VENV) $(DIST) $(ASSETS)/node_modules $(PROVIDER)/node_modules $(SCHEMA)/node_modules build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -231,6 +233,12 @@ $(PROVIDER)/node_modules/.package-lock.json: $(PROVIDER)/package.json $(PROVIDER
 		| $(DONE)/node
 	@echo "Installing the provider that the tests sign in at"
 	@cd $(PROVIDER) && $(NODE_PATH_FIRST) npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(SCHEMA)/node_modules/.package-lock.json: $(SCHEMA)/package.json $(SCHEMA)/package-lock.json \
+		| $(DONE)/node
+	@echo "Installing Grafana's types"
+	@cd $(SCHEMA) && $(NODE_PATH_FIRST) npm ci --silent --no-audit --no-fund
 	@touch $@
 
 $(DIST)/manifest.json: $(ASSET_SOURCES) $(ASSETS)/node_modules/.package-lock.json

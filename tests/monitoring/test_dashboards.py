@@ -1,6 +1,7 @@
 """The dashboards: made of code, whole, readable, and of metrics that there are."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -56,6 +57,22 @@ def test_a_panel_of_an_alert_asks_for_what_the_alert_is_made_of(alert: str) -> N
     asked = {one for expr in exprs for one in metrics_in(expr)}
     recorded = any("sightline:bad:" in expr for expr in exprs)
     assert recorded or any(alert in alerts_by_metric().get(metric, ()) for metric in asked)
+
+
+@pytest.mark.parametrize(
+    "rule", [one for one in rules() if "alert" in one], ids=lambda one: one["alert"]
+)
+def test_the_section_of_an_alert_names_its_panels_and_a_command(rule: dict[str, Any]) -> None:
+    operations = (README.parents[1] / "docs" / "operations.md").read_text()
+    sections = re.split(r"^### ", operations, flags=re.MULTILINE)
+    anchor = rule["annotations"]["runbook"].partition("#")[2]
+    (section,) = [one for one in sections if one.partition("\n")[0].lower() == anchor]
+    look, _, command = section.partition("\nLook at: ")[2].partition(" Type: ")
+    for board, panel in PANELS:
+        if rule["alert"] in panel.alerts:
+            assert f"*{board.title}*" in look, (rule["alert"], board.title)
+            assert f"*{panel.title}*" in look, (rule["alert"], panel.title)
+    assert re.match(r"`[a-z]+ [^`]+`|`[a-z]+`", command), command
 
 
 @each_board

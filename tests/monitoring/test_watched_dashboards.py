@@ -161,17 +161,16 @@ def batch(client: httpx.Client, film: bytes) -> None:
 
 
 def readers(stack: Stack) -> list[int]:
-    """The processes of the service that read images."""
+    """The processes that read images for the service."""
+    service = stack.pid("inference")
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            environment = (folder / "environ").read_bytes()
         except OSError:
             continue
-        if b"inference_service.decoding_worker" in words and str(stack.places.run_dir).encode() in (
-            environment
-        ):
+        if parent == service and b"inference_service.decoding_worker" in words:
             found.append(int(folder.name))
     assert found
     return found
