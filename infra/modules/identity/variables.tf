@@ -10,6 +10,7 @@ variable "bucket_arns" {
     models   = string
     datasets = string
     archive  = string
+    images   = string
   })
 }
 
