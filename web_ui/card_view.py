@@ -166,7 +166,9 @@ def _measured(record: Mapping[str, Any], names: Names, finding: object) -> Measu
         for key, values in record.items()
         if key.startswith(_BASELINE) and isinstance(values, dict)
     ]
-    found = figures_of(record.get("figures") or {}, names, baselines)
+    # Where the most common class is the finding, both baselines are the same one.
+    apart = list(dict(baselines).items())
+    found = figures_of(record.get("figures") or {}, names, apart)
     ranked = sorted(found, key=lambda one: _FIRST.index(one.id) if one.id in _FIRST else 99)
     counts = [fact_of("Images", record.get("images"), names)]
     counts += [fact_of("Groups", record.get("groups"), names)]

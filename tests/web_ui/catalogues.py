@@ -42,12 +42,20 @@ _TABLES = ("_AT_THE_PROVIDER", "_NOT_KNOWN_THERE", "_PAGE_REMEDIES", "_SECTIONS"
 _NAMED = ("fact_of", "part_of", "Part")
 #: Words of a closed set that pages show; they stand in the code as values.
 _WORDS = ("clinician", "engineer", "ops", "auditor", "admin", "sensitivity", "specificity")
+_WORDS += ("prevalence",)
 _WORDS += ("a {0}", "an {0}")
 #: Names of figures that are made of their field's name.
 _FIGURES = (
     "balanced_accuracy", "brier", "sensitivity", "specificity", "disease", "version", "dataset",
     "description", "recipe", "seed", "backbone", "loss", "classes", "finding", "training",
     "threshold", "coverage", "method", "temperature", "settings", "licence",
+    "allowed", "augmentations", "bytes", "channels_first", "components", "conformal_coverage",
+    "data_listing", "data_sign_off", "data_sign_off_by", "digest", "explanation", "features",
+    "fewest_images", "fitted_on", "flipped_decisions", "greyscale", "half_precision_storage",
+    "height", "keras_version", "largest_probability_change", "largest_randomised", "layer",
+    "limits", "measured_on", "node", "per_class", "population", "posture", "quantiles", "refused",
+    "resize", "rgb", "scaled_decode", "share", "smallest_deletion", "smallest_repeated",
+    "strength", "subgroups", "weighting", "width",
 )  # fmt: skip
 
 #: Steps of a reading, whose times its page tells.
@@ -59,6 +67,7 @@ _ON_CARDS = (
     "{0} validation images",
     "{0} validation images of the run.",
     "{0}, validation split",
+    "{0} ({1} images)",
     "{0}: {1}, left out of training",
     "{0} images of {1}; other kinds: {2}",
     "Highest threshold with a sensitivity of {0} or more, on {1}.",

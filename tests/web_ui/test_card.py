@@ -9,9 +9,11 @@ import httpx
 import pytest
 
 from diagnosis import heatmap
+from tests.web_ui import catalogues
 from tests.web_ui.stand_in import StandIn
 from tests.web_ui.stand_in_catalogue import card
 from tests.web_ui.test_readings import text_of
+from web_ui import labels
 from web_ui.card_parts import Figure, part_of
 from web_ui.card_view import CardView
 from web_ui.labels import HEATMAP_COLOURS, figure_name, is_non_commercial
@@ -121,6 +123,29 @@ def test_every_card_that_ships_speaks_the_reader_s_language(
     assert " training images" not in told.summary
     assert "held-out" not in told.fitted_on
     assert not any("validation images" in point.chosen_by for point in told.points)
+
+
+@pytest.mark.parametrize("shipped", shipped_cards().values(), ids=shipped_cards().keys())
+def test_every_name_on_a_card_that_ships_is_in_the_catalogues(
+    shipped: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[str] = set()
+
+    def looked_up(text: str) -> str:
+        asked.add(text)
+        return text
+
+    monkeypatch.setattr(labels, "_", looked_up)
+    CardView.of(shipped)
+    known = {one.id for one in catalogues.texts()}
+    # The settings of a recipe are the names of its code.
+    assert {one for one in asked - known if "." not in one} == set()
+
+
+def test_two_baselines_that_say_the_same_are_one() -> None:
+    shipped = shipped_cards()["models/chest_xray_pneumonia/2/card.json"]
+    names = [one.name for one in CardView.of(shipped).evaluation.figures[0].baselines]
+    assert names == ["Always “Pneumonia”"]
 
 
 async def test_a_card_with_fields_of_tomorrow_is_shown_with_them(
