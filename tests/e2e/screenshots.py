@@ -130,7 +130,7 @@ def screens(demo: Demo) -> Iterator[Screen]:
         def choose(page: Page) -> None:
             page.locator("#language").select_option(code)
             page.locator(".language button").click()
-            page.wait_for_url(f"**{film}")
+            page.wait_for_load_state()
             page.wait_for_timeout(1500)
 
         return choose
@@ -140,6 +140,8 @@ def screens(demo: Demo) -> Iterator[Screen]:
         page.reload()
 
     yield Screen("start", "/", before=not_again)
+    yield Screen("first-visit", "/")
+    yield Screen("examination-french", f"/diseases/{DISEASE}", TABLET, before=in_language("fr"))
     yield Screen("start-phone", "/", PHONE, dark=True, before=not_again)
     yield Screen("tour", "/", TABLET, before=tour)
     yield Screen("examination", f"/diseases/{DISEASE}")
