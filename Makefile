@@ -2,7 +2,7 @@
 # everything else is installed into .venv, each package by its hash.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run backup restore test test-infra test-monitoring security fuzz check faults fix bench bench-store drift ray gpu \
+.PHONY: help setup run backup restore test test-infra test-monitoring security fuzz check faults fix bench bench-store load drift ray gpu \
 	no-egress audit-packages sbom licences \
 	translations screenshots release train-all assets lock clean
 .DELETE_ON_ERROR:
@@ -16,6 +16,9 @@ TLS ?=
 PYTHON ?=
 # How long `make fuzz` takes for each of its targets.
 SECONDS ?= 60
+# What `make load` does: actions a second, and how often each.
+RATE ?= 5
+MIX ?= reading=8,list=3,batch=1
 # The file that `make backup` writes; `make restore FROM=...` names one.
 TO ?= backups/sightline-$(shell date -u +%Y%m%dT%H%M%SZ).tar
 FROM ?=
@@ -91,6 +94,9 @@ bench: setup ## Measure how long a reading takes, how many a second, and how soo
 	$(BIN)/python tests/load/batches.py
 	$(BIN)/python -m tests.load.pages
 
+load: $(DONE)/services ## Drive the Sightline that `make run` has started for SECONDS seconds, so that its dashboards move (RATE=, MIX=)
+	@$(BIN)/python -m tests.load.drive --rate $(RATE) --seconds $(SECONDS) --mix $(MIX)
+
 bench-store: setup ## Measure 100,000 readings: their memory, their list, their backup
 	$(BIN)/python tests/load/store.py
 
@@ -144,8 +150,8 @@ lock: $(DONE)/venv ## Write requirements/*.lock anew from pyproject.toml (UPGRAD
 			--no-emit-index-url $(UPGRADE) "$$@" -o "requirements/$$name.lock"; \
 	}; \
 	lock dev pyproject.toml --extra inference --extra web --extra gateway --extra trainer --extra s3 \
-		--group dev --group setup; \
-	for extra in inference web gateway trainer s3 ray gpu; do \
+		--extra traces --group dev --group setup; \
+	for extra in inference web gateway trainer s3 traces ray gpu; do \
 		lock $$extra pyproject.toml --extra $$extra -c requirements/dev.lock; \
 	done; \
 	lock setup --group setup -c requirements/dev.lock; \
