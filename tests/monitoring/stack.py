@@ -3,9 +3,9 @@ exporter, Nginx exporter and Alertmanager, which tells a webhook of the test.
 
 What is deployed is what runs: the scrape jobs of `monitoring/prometheus/prometheus.yml`, its rules,
 and the routes of `monitoring/alertmanager/alertmanager.yml`. Changed is only what a test cannot
-have: targets are found here, it is looked every two seconds, the objectives are judged over the
-windows of `short_windows.toml`, an alert must hold for a sixth of the time before it fires
-(`SOONER`), and Alertmanager collects for one second.
+have: targets are found here, it is looked every five seconds, the objectives are judged over the
+windows of `short_windows.toml`, an alert must hold for a third of the time before it fires
+(`SOONER`), and Alertmanager tells of changes at once.
 """
 
 import os
@@ -32,8 +32,8 @@ from tests.monitoring.receiver import Receiver, Told, receiving
 from tests.monitoring.relay import relayed
 
 #: How much shorter an alert has to hold here than where it is deployed.
-SOONER = 6
-LOOKED_EVERY = "2s"
+SOONER = 3
+LOOKED_EVERY = "5s"
 SHORT_WINDOWS = Path(__file__).with_name("short_windows.toml")
 #: Debian's names: of its packages prometheus, prometheus-alertmanager, and so on.
 PROGRAMS = (
@@ -152,23 +152,26 @@ def _prometheus(
     content["alerting"] = {
         "alertmanagers": [{"static_configs": [_at(ports.alertmanager)]}],
     }
-    others = {
+    # What discovery by name would say of a service, from which its job makes its labels.
+    targets = {
+        "sightline": [
+            _at(port) | {"labels": {"__meta_dns_name": role}}
+            for role, port in ports.services.items()
+        ],
         "redis": [_at(ports.redis)],
         "node": [_at(ports.node)],
         "nginx": [_at(ports.nginx)],
         "prometheus": [_at(ports.prometheus)],
+        # There is one while somebody trains.
+        "trainer": [],
         **{name: [_at(port)] for name, port in more.items()},
     }
     for job in content["scrape_configs"]:
         for found_by in [key for key in job if key.endswith("_sd_configs")]:
             del job[found_by]
-        # What discovery by name would say, from which the job makes its labels.
-        job["static_configs"] = others.pop(job["job_name"], None) or [
-            _at(port) | {"labels": {"__meta_dns_name": role}}
-            for role, port in ports.services.items()
-        ]
+        job["static_configs"] = targets.pop(job["job_name"])
     content["scrape_configs"] += [
-        {"job_name": name, "static_configs": targets} for name, targets in others.items()
+        {"job_name": name, "static_configs": targets[name]} for name in more if name in targets
     ]
     return dict(content)
 
@@ -182,7 +185,8 @@ def _alertmanager(ports: Ports) -> dict[str, Any]:
     path = HERE / "alertmanager" / "alertmanager.yml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     for route in (content["route"], *content["route"]["routes"]):
-        route |= {"group_wait": "1s", "group_interval": "1s"}
+        # What is told first stays: an alert that another explains is held back by that wait.
+        route["group_interval"] = "2s"
         if route["receiver"] == "watchdog":
             route["repeat_interval"] = "5s"
     for one in content["receivers"]:
@@ -229,6 +233,8 @@ def watched(
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address=127.0.0.1:{ports.prometheus}",
+            # What it tells before it has found Alertmanager is told again no sooner.
+            "--rules.alert.resend-delay=5s",
         ),
         "prometheus-alertmanager": (
             f"--config.file={folder / 'alertmanager.yml'}",
@@ -259,7 +265,7 @@ def watched(
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "REDIS_PASSWORD": password},
             )
-            ending.callback(process.wait, 10)
+            ending.callback(process.wait, 30)
             ending.callback(process.terminate)
         one = Watched(stack, folder, ports, receiver)
         ending.callback(one._client.close)
