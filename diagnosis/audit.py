@@ -25,6 +25,7 @@ from diagnosis.contracts import Slug, Wire, now
 from diagnosis.errors import AuditUnavailable
 from diagnosis.identity import Identity, Role
 from diagnosis.redis_connection import answers, open_client, stream_entries
+from diagnosis.telemetry import request_id
 
 STREAM = "audit:events"
 GROUP = "chain"
@@ -98,6 +99,9 @@ class AuditEvent(Wire):
     outcome: AuditOutcome
     object: ObjectId | None = None
     """What it was done to; None where that is nothing of ours, or many things."""
+    request_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] | None = None
+    """The request that it was done for, as the logs of every service name it; None for what is
+    done on a command line."""
 
     @classmethod
     def of(
@@ -140,10 +144,15 @@ class MemoryAudit:
         self.events: list[AuditEvent] = []
 
     async def add(self, event: AuditEvent) -> None:
-        self.events.append(event)
+        self.events.append(_of_request(event))
 
     async def close(self) -> None:
         return
+
+
+def _of_request(event: AuditEvent) -> AuditEvent:
+    """The event with the id of the request that is answered now."""
+    return event.model_copy(update={"request_id": request_id()})
 
 
 class RedisAudit:
@@ -159,7 +168,7 @@ class RedisAudit:
     async def add(self, event: AuditEvent) -> None:
         async with answers(AuditUnavailable):
             # No MAXLEN: only the chainer takes events out.
-            await self._client.xadd(STREAM, {_FIELD: event.model_dump_json()})
+            await self._client.xadd(STREAM, {_FIELD: _of_request(event).model_dump_json()})
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from diagnosis.errors import StoreUnavailable, TemporarilyUnavailable
+from diagnosis.telemetry import span
 
 #: Seconds after which an operation is given up, however many round trips it needs.
 DEADLINE = 2.0
@@ -68,8 +69,9 @@ async def answers(
         TemporarilyUnavailable: of the class `otherwise`.
     """
     try:
-        async with asyncio.timeout(DEADLINE):
-            yield
+        with span("redis"):
+            async with asyncio.timeout(DEADLINE):
+                yield
     except (RedisError, TimeoutError) as error:
         # Of the message only its kind: a failed transaction's message quotes what was sent.
         raise otherwise(cause=f"redis: {type(error).__name__}") from error

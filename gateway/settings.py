@@ -126,6 +126,8 @@ class IdentitySettings(BaseSettings):
     is in one gets an account, and at each sign-in the roles of the day."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe line that is logged."""
+    traces_url: str | None = None
+    """Where traces go, by OTLP over HTTP; None: nothing is traced."""
 
     @property
     def secure(self) -> bool:

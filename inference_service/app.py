@@ -15,7 +15,7 @@ from diagnosis.keys import read_public_key
 from diagnosis.process import before_stopping, keep_memory, settle
 from diagnosis.queue import Batches
 from diagnosis.results import ResultStore
-from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging
+from diagnosis.telemetry import AsgiApp, RequestTelemetry, Scope, configure_logging, traced
 from diagnosis.watch import Watch
 from inference_service.access import TABLE
 from inference_service.audited import Audit
@@ -69,14 +69,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await service.start()
-        before_stopping(service.events.close)
-        if own_process:
-            settle()
-        try:
-            yield
-        finally:
-            await service.stop()
+        with traced(settings.traces_url, service.metrics.service):
+            await service.start()
+            before_stopping(service.events.close)
+            if own_process:
+                settle()
+            try:
+                yield
+            finally:
+                await service.stop()
 
     app = FastAPI(
         title="Sightline",

@@ -107,7 +107,7 @@ class Finishing:
     async def _tidy(self, group: Sequence[tuple[Made, bool, float]]) -> None:
         """Count what was finished, in so many seconds, and see to its files: lost, they cost disk
         space until images are swept."""
-        items, steps = self._metrics.batch_items, self._metrics.step_seconds
+        items = self._metrics.batch_items
         after: list[tuple[Made, Prediction]] = []
         for one, ours, seconds in group:
             if not ours:
@@ -121,7 +121,7 @@ class Finishing:
                 self._pipeline.count(one.prediction)
                 # As of a reading: until it is durable, which for all of a group is at once.
                 stored = seconds + one.prediction.timings_ms.get("store", 0.0) / 1000
-                steps.labels(one.prediction.disease, "store").observe(stored)
+                self._metrics.stepped(one.prediction.disease, "store", stored, one.taken.handed)
                 after.append((one, one.prediction))
         try:
             await self._pipeline.put_again([(prediction, one.files) for one, prediction in after])

@@ -327,9 +327,7 @@ class Pipeline:
             except BaseException:
                 self.doubt(prediction)
                 raise
-        self._metrics.step_seconds.labels(prediction.disease, "store").observe(
-            time.perf_counter() - began
-        )
+        self._metrics.stepped(prediction.disease, "store", time.perf_counter() - began)
         return prediction
 
     def put(self, made: "Sequence[tuple[Prediction, Files]]") -> list[Prediction]:

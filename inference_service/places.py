@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from diagnosis.errors import Overloaded
@@ -91,7 +92,9 @@ class Places:
             return work(waited)
 
         self._metrics.queue_depth.inc()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, begin)
+        # In the thread too it is known which request, and which span, it is done for.
+        here = copy_context()
+        future = asyncio.get_running_loop().run_in_executor(self._pool, here.run, begin)
         place.work = future
         try:
             async with asyncio.timeout(self._deadline):
@@ -129,7 +132,8 @@ class Places:
                 self._given_back.clear()
                 await self._given_back.wait()
             with self.take() as place:
-                done = asyncio.get_running_loop().run_in_executor(self._pool, work)
+                here = copy_context()
+                done = asyncio.get_running_loop().run_in_executor(self._pool, here.run, work)
                 place.work, begun = done, True
                 # Whoever gives up waiting does not stop the thread: the next one waits for it.
                 done.add_done_callback(lambda _: self._one_aside.release())

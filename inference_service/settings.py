@@ -115,3 +115,5 @@ class Settings(BaseSettings):
     """How long such a conversion may take, in a process of its own."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe line that is logged."""
+    traces_url: str | None = None
+    """Where traces go, by OTLP over HTTP; None: nothing is traced."""

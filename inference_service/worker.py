@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from diagnosis.process import before_stopping, keep_memory
 from diagnosis.queue import Work, connect_work
-from diagnosis.telemetry import configure_logging
+from diagnosis.telemetry import configure_logging, traced
 from inference_service.routes import health
 from inference_service.service import Service, end_tasks
 from inference_service.settings import Settings
@@ -77,9 +77,10 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with working(service, work, _told) as worker:
-            before_stopping(worker.stop)
-            yield
+        with traced(settings.traces_url, service.metrics.service):
+            async with working(service, work, _told) as worker:
+                before_stopping(worker.stop)
+                yield
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service = service

@@ -25,6 +25,7 @@ from diagnosis.errors import (
     TemporarilyUnavailable,
 )
 from diagnosis.queue import Taken, Work
+from diagnosis.telemetry import taken_up
 from inference_service.ask import Ask
 from inference_service.finishing import Finishing, Made
 from inference_service.service import Service, end_tasks
@@ -169,6 +170,11 @@ class Worker:
 
     async def _read(self, taken: Taken) -> None:
         """Read one file, and leave what it came to for the next group that is finished."""
+        with taken_up("batch.item", taken.handed, disease=taken.batch.disease):
+            await self._read_on(taken)
+
+    async def _read_on(self, taken: Taken) -> None:
+        began = time.perf_counter()
         while not self._stopping.is_set():
             try:
                 made = await self._made_of(taken)
@@ -189,6 +195,11 @@ class Worker:
             else:
                 self._came.add(taken.entry)
                 self._finishing.add(made)
+                log.info(
+                    "file",
+                    outcome="read" if made.problem is None else made.problem.code,
+                    milliseconds=round((time.perf_counter() - began) * 1000, 1),
+                )
                 return None
         return None
 

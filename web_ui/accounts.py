@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diagnosis.errors import NotSignedIn, ServiceUnavailable, SightlineError
 from diagnosis.identity import HEADER, Role
+from diagnosis.telemetry import carried
 from web_ui.caller import Caller
 from web_ui.calls import error_of
 from web_ui.settings import Settings
@@ -278,7 +279,7 @@ class GatewayClient:
             HEADER: caller.signed,
             "x-csrf-token": token or caller.csrf,
         }
-        headers = {name: value for name, value in told.items() if value}
+        headers = {name: value for name, value in told.items() if value} | carried()
         try:
             answer = await self._http.request(
                 method, path, headers=headers, json=body, params=params

@@ -26,6 +26,7 @@ from diagnosis.telemetry import (
     Scope,
     Send,
     configure_logging,
+    traced,
 )
 from web_ui import (
     account,
@@ -118,10 +119,11 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if own_process:
             settle()
-        yield
-        await context.api.close()
-        await context.batches.close()
-        await context.gateway.close()
+        with traced(settings.traces_url, metrics.service):
+            yield
+            await context.api.close()
+            await context.batches.close()
+            await context.gateway.close()
 
     app = FastAPI(
         title="Sightline pages",

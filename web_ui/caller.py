@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from diagnosis.identity import FRESH_SECONDS, HEADER, Identity, Role
+from diagnosis.telemetry import carried
 
 #: What the gateway needs of a browser's request to tell whose session it is and where it is from.
 _OF_THE_BROWSER = ("cookie", "host", "origin", "sec-fetch-site", "authorization")
@@ -64,4 +65,4 @@ class Caller:
         told = {"x-request-id": self.request_id, HEADER: self.signed, "x-csrf-token": self.csrf}
         if self.csrf:
             told["sec-fetch-site"] = "same-origin"
-        return {name: value for name, value in told.items() if value}
+        return {name: value for name, value in told.items() if value} | carried()

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """The built assets and their `manifest.json`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe line that is logged."""
+    traces_url: str | None = None
+    """Where traces go, by OTLP over HTTP; None: nothing is traced."""
 
     @model_validator(mode="after")
     def _services_to_talk_to(self) -> Self:

@@ -23,6 +23,7 @@ from diagnosis.queue.protocol import (
 )
 from diagnosis.queue.redis_batches import POSTED_ELSEWHERE
 from diagnosis.results import ResultStore
+from diagnosis.telemetry import handed_on
 
 
 @dataclass
@@ -46,6 +47,7 @@ class _Kept:
     finished: datetime | None = None
     since: dict[int, float] = field(default_factory=dict)
     """When each file began to wait, on the queue's clock."""
+    handed: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def now(self) -> Batch:
         counts: dict[str, int] = {}
@@ -147,6 +149,7 @@ class MemoryQueue:
             elif queued:
                 kept.new[str(next(self._entries))] = one.number
                 kept.since[one.number] = self._clock()
+                kept.handed[one.number] = handed_on()
         return tuple(found)
 
     async def close_batch(self, unit: str, batch_id: UUID) -> Batch:
@@ -191,6 +194,7 @@ class MemoryQueue:
             )
             kept.new[str(next(self._entries))] = number
             kept.since[number] = self._clock()
+            kept.handed[number] = handed_on()
         return len(again)
 
     async def forget(self, unit: str, batch_id: UUID, prediction_id: UUID) -> None:
@@ -313,4 +317,4 @@ class MemoryQueue:
     def _taken(kept: _Kept, entry: str) -> Taken:
         held = kept.held[entry]
         item = kept.items[held.number].model_copy(update={"tries": held.times})
-        return Taken(kept.batch, item, entry)
+        return Taken(kept.batch, item, entry, kept.handed.get(held.number, {}))

@@ -1,7 +1,7 @@
 """What a queue of batches does: for those who hand batches in, and for those who read them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
@@ -31,6 +31,8 @@ class Taken:
     item: BatchItem
     entry: str | None = None
     """Its entry in the stream; None where it came by no stream."""
+    handed: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Which request it was handed in with, see `diagnosis.telemetry.handed_on`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from diagnosis.contracts import (
 )
 from diagnosis.errors import InvalidRequest, StoreUnavailable
 from diagnosis.queue.protocol import MAX_PAGE
+from diagnosis.telemetry import handed_on
 
 #: What is set in a hash.
 Fields = dict[FieldT, EncodableT]
@@ -146,6 +147,14 @@ def item_fields(one: BatchItem) -> Fields:
     if one.prediction_id is not None:
         fields["reading"] = one.prediction_id.hex
     return fields | ({} if one.problem is None else problem_fields(one.problem))
+
+
+def entry(number: int) -> Fields:
+    """What a file is in the stream: its number, and which request it was handed in with."""
+    fields: Fields = {NUMBER: number}
+    for key, value in handed_on().items():
+        fields[key] = value
+    return fields
 
 
 def problem_fields(problem: Notice) -> Fields:

@@ -163,7 +163,7 @@ class RedisBatches:
                     records.place(unit, name, one.state), {str(one.number): one.number}
                 )
                 if queued and one.state == records.WAITING:
-                    transaction.xadd(records.stream(unit, name), {records.NUMBER: one.number})
+                    transaction.xadd(records.stream(unit, name), records.entry(one.number))
                     transaction.zadd(records.work(unit), {name: 0})
                 if one.state != records.WAITING:
                     transaction.set(records.finished_at(unit, name), now().isoformat())
@@ -236,7 +236,7 @@ class RedisBatches:
                 transaction.hdel(key, "code", "detail", "remedy", "tries")
                 transaction.zrem(failed, number)
                 transaction.zadd(records.place(unit, name, records.WAITING), {str(number): number})
-                transaction.xadd(records.stream(unit, name), {records.NUMBER: number})
+                transaction.xadd(records.stream(unit, name), records.entry(number))
             if again:
                 transaction.zadd(records.work(unit), {name: 0})
             return len(again)

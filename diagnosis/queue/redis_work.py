@@ -4,7 +4,7 @@ A stream holds the files of a batch that nobody has finished. Who reads one hold
 entry's idle time is the age of its lease. Workers take from each batch with work in turn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
@@ -25,7 +25,7 @@ _AT_ONCE = 32
 _LONG_AGO_MS = 24 * 60 * 60 * 1000
 #: A batch with work: its unit and the name of it.
 _Place = tuple[str, str]
-_Entry = tuple[_Place, str, int]
+_Entry = tuple[_Place, str, int, Mapping[str, str]]
 
 
 class RedisWork:
@@ -274,12 +274,12 @@ class RedisWork:
         if not entries:
             return {}
         async with self._client.pipeline(transaction=False) as asking:
-            for place, entry, _ in entries:
+            for place, entry, *_ in entries:
                 asking.xpending_range(records.stream(*place), records.GROUP, entry, entry, 1)
             answered = await asking.execute(raise_on_error=False)
         return {
             (place, entry): answer[0]["times_delivered"]
-            for (place, entry, _), answer in zip(entries, answered, strict=True)
+            for (place, entry, *_), answer in zip(entries, answered, strict=True)
             if isinstance(answer, list) and answer
         }
 
@@ -293,22 +293,23 @@ class RedisWork:
         if not entries:
             return ()
         async with self._client.pipeline(transaction=False) as asking:
-            for place, _, number in entries:
+            for place, _, number, _ in entries:
                 asking.hgetall(records.item(*place, number))
             kept = await asking.execute()
         taken: list[Taken] = []
         over: list[_Entry] = []
         for one, fields in zip(entries, kept, strict=True):
-            place, entry, number = one
+            place, entry, number, handed = one
             if fields.get(b"place") != records.WAITING.encode():
                 over.append(one)
                 continue
             item = records.item_of(number, fields)
             tries = begun.get((place, entry), 1)
-            taken.append(Taken(batches[place], item.model_copy(update={"tries": tries}), entry))
+            item = item.model_copy(update={"tries": tries})
+            taken.append(Taken(batches[place], item, entry, handed))
         if over:
             async with self._client.pipeline(transaction=False) as removing:
-                for place, entry, _ in over:
+                for place, entry, *_ in over:
                     removing.xack(records.stream(*place), records.GROUP, entry)
                     removing.xdel(records.stream(*place), entry)
                 await removing.execute(raise_on_error=False)
@@ -363,11 +364,13 @@ def _keep(transaction: Pipeline, unit: str, name: str, finished: Sequence[Finish
 def _entries(
     place: _Place, found: Sequence[tuple[bytes, dict[bytes, bytes] | None]]
 ) -> list[_Entry]:
-    return [
-        (place, entry.decode(), int(fields[records.NUMBER.encode()]))
-        for entry, fields in found
-        if fields
-    ]
+    entries: list[_Entry] = []
+    for entry, kept in found:
+        if kept:
+            fields = {key.decode(): value.decode() for key, value in kept.items()}
+            number = int(fields.pop(records.NUMBER))
+            entries.append((place, entry.decode(), number, fields))
+    return entries
 
 
 def _unless_no_group(answer: object) -> None:

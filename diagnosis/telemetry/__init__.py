@@ -4,6 +4,7 @@ No label ever carries an id, a file name or anything else about a patient; every
 come from a closed list, so the number of series is bounded (`metrics`).
 """
 
+from diagnosis.telemetry.context import handed_on, request_id, taken_up
 from diagnosis.telemetry.logs import configure_logging
 from diagnosis.telemetry.metrics import (
     METRICS_CONTENT_TYPE,
@@ -20,6 +21,7 @@ from diagnosis.telemetry.requests import (
     Scope,
     Send,
 )
+from diagnosis.telemetry.traces import TracesMissing, carried, past, span, traced
 from diagnosis.telemetry.training import TrainingMetrics
 
 __all__ = [
@@ -34,6 +36,14 @@ __all__ = [
     "RequestTelemetry",
     "Scope",
     "Send",
+    "TracesMissing",
     "TrainingMetrics",
+    "carried",
     "configure_logging",
+    "handed_on",
+    "past",
+    "request_id",
+    "span",
+    "taken_up",
+    "traced",
 ]

@@ -23,6 +23,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from diagnosis.telemetry.traces import past
+
 # Another series for every counter and histogram, of when it was first counted, which nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -271,7 +273,19 @@ class Metrics:
     ) -> None:
         """Count a step of a reading that was timed elsewhere as `step` does."""
         timings_ms[step] = round(seconds * 1000, 3)
+        self.stepped(disease, step, seconds)
+
+    def stepped(
+        self,
+        disease: str,
+        step: Step,
+        seconds: float,
+        handed: Mapping[str, str] | None = None,
+    ) -> None:
+        """Count a step that ended just now, in the histogram and, where one is made, in the
+        trace: of what `handed` names, by default of what it is done inside of."""
         self.step_seconds.labels(disease, step).observe(seconds)
+        past(f"reading.{step}", seconds, handed, disease=disease)
 
     def store_is(self, *, up: bool) -> None:
         """Note whether Redis answers."""

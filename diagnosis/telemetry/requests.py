@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
 from typing import Any
 
 import structlog
 
+from diagnosis.telemetry.context import request
 from diagnosis.telemetry.metrics import Metrics
+from diagnosis.telemetry.traces import PARENT, REQUEST, span
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,6 +36,18 @@ class RequestTelemetry:
         headers = dict(scope.get("headers", ()))
         request_id = headers.get(b"x-request-id", b"").decode("ascii", "replace")[:64]
         scope.setdefault("state", {})["request_id"] = request_id
+        parent = {
+            REQUEST: request_id,
+            PARENT: headers.get(b"traceparent", b"").decode("ascii", "replace"),
+        }
+        # Nobody asks where the time of a look at the metrics went.
+        made = nullcontext(_unnoted) if scope["path"] in _WATCHING else span("request", parent)
+        with request(request_id), made as note:
+            await self._answer(scope, receive, send, note)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, note: Callable[..., None]
+    ) -> None:
         status = 500
         began = time.perf_counter()
 
@@ -56,6 +71,7 @@ class RequestTelemetry:
             service = self.metrics.service
             self.metrics.requests.labels(service, route, method, str(status)).inc()
             self.metrics.request_seconds.labels(service, route).observe(seconds)
+            note(route=route, method=method, status=status)
             if route not in _QUIET_ROUTES:
                 self.log.info(
                     "request",
@@ -63,10 +79,14 @@ class RequestTelemetry:
                     method=method,
                     status=status,
                     milliseconds=round(seconds * 1000, 1),
-                    request_id=request_id,
                 )
 
 
+def _unnoted(**_: object) -> None:
+    return
+
+
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-# The last is asked before every request that Nginx passes on, which is logged where it goes.
-_QUIET_ROUTES = {"/healthz", "/readyz", "/metrics", "/internal/check", "/internal/check/ops"}
+# The last two are asked before every request that Nginx passes on, which is logged where it goes.
+_WATCHING = {"/healthz", "/readyz", "/metrics"}
+_QUIET_ROUTES = _WATCHING | {"/internal/check", "/internal/check/ops"}

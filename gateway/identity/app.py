@@ -11,7 +11,7 @@ from diagnosis.asgi import HeadAsGet
 from diagnosis.audit import AuditLog
 from diagnosis.identity import Identity
 from diagnosis.process import keep_memory, settle
-from diagnosis.telemetry import RequestTelemetry, configure_logging
+from diagnosis.telemetry import RequestTelemetry, configure_logging, traced
 from gateway.audit_api import AuditTrail, audit_router
 from gateway.identity.callers import CallerDependency, admit
 from gateway.identity.problems import install_handlers
@@ -51,10 +51,11 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if own_process:
             settle()
-        try:
-            yield
-        finally:
-            await service.close()
+        with traced(settings.traces_url, service.metrics.service):
+            try:
+                yield
+            finally:
+                await service.close()
 
     app = FastAPI(
         title="Sightline accounts",
