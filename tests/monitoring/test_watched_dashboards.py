@@ -4,6 +4,7 @@ The house is run as it is, driven through each thing that a panel shows, and loo
 that are deployed. Only what needs a GPU answers nothing here (`NOT_HERE`).
 """
 
+import io
 import math
 import os
 import re
@@ -23,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diagnosis.identity import Role
+from diagnosis.drift.null import WINDOW
 from monitoring.dashboards import BOARDS
 from monitoring.dashboards.making import ANNOTATIONS, queries
 from monitoring.dashboards.metrics import metrics_in
@@ -98,7 +99,8 @@ def drive(house: Watched, film: bytes) -> None:
     """Everything that a panel shows, each at least once, and seen by Prometheus at least twice."""
     stack = house.stack
     with stack.client() as client:
-        made = [read(client, film) for _ in range(5)]
+        # A window of readings that drift is judged by, of films that differ and are no demo images.
+        made = [read(client, variant(film, number)) for number in range(WINDOW + 10)]
         # What the gate turns away, what is no image, and what is nobody's.
         noise = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
         picture = Path(house.folder / "noise.png")
@@ -109,10 +111,7 @@ def drive(house: Watched, film: bytes) -> None:
         first = f"/api/v1/predictions/{made[0]['id']}"
         assert client.get(f"{first}/heatmap").status_code == 200
         for one, verdict in zip(made, ("agree", "disagree"), strict=False):
-            said = client.post(
-                f"/api/v1/predictions/{one['id']}/reviews", json={"verdict": verdict}
-            )
-            assert said.is_success, said.text
+            review(client, one["id"], verdict)
         hurry(stack.pid("worker-1"))
         batch(client, film)
     with stack.stranger() as stranger:
@@ -135,12 +134,28 @@ def drive(house: Watched, film: bytes) -> None:
             aside.rename(images)
 
         def again() -> None:
-            read(client, film)
-            house.stack.key(Role.OPS)
+            one = read(client, film)
+            review(client, one["id"], "agree")
 
         # Twice the time between two looks, and rules that stand on others.
         ends = time.monotonic() + 15
         house.until(lambda: time.monotonic() > ends, "everything is seen", doing=again)
+    house.until(lambda: figures(house, "sightline_drift"), "drift is measured", most=240)
+
+
+def variant(film: bytes, number: int) -> bytes:
+    """The film a little darker, and with a mark of its own."""
+    with Image.open(io.BytesIO(film)) as opened:
+        picture = opened.convert("L").point(lambda level: max(0, level - number // 8))
+    picture.putpixel((number % 100, number // 100), 255)
+    written = io.BytesIO()
+    picture.save(written, "PNG")
+    return written.getvalue()
+
+
+def review(client: httpx.Client, reading: str, verdict: str) -> None:
+    said = client.post(f"/api/v1/predictions/{reading}/reviews", json={"verdict": verdict})
+    assert said.is_success, said.text
 
 
 def read(client: httpx.Client, image: bytes) -> dict[str, str]:
