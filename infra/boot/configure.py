@@ -224,7 +224,9 @@ class Instance:
         variables = nginx_variables(self.place, names, 443)
         self.write("nginx.conf", render(variables))
         asks = f"-nginx.scrape-uri={STATUS}:/stub_status"
-        self.exporter("nginx", {"ARGS": f"-web.listen-address=:9113 {asks}"})
+        # Patient: Nginx may still look for names, and systemd gives up on what ends too often.
+        patience = "-nginx.retries=1000000 -nginx.retry-interval=5s"
+        self.exporter("nginx", {"ARGS": f"-web.listen-address=:9113 {patience} {asks}"})
 
     def web(self) -> None:
         """Pages, identity and audit trail; and whatever is made once for all."""

@@ -78,6 +78,9 @@ def written(
         folder.mkdir(parents=True)
     monkeypatch.setattr(configure, "CONFIGURATION", etc)
     monkeypatch.setattr(configure, "DATA", data)
+    for name in ("DEFAULTS", "PROMETHEUS"):
+        monkeypatch.setattr(configure, name, tmp_path / name.lower())
+        (tmp_path / name.lower()).mkdir()
     monkeypatch.setattr(configure.shutil, "chown", lambda *_: None)
     opened = tmp_path / "opened.json"
     monkeypatch.setattr(
@@ -147,6 +150,39 @@ def test_the_edge_has_the_proxy_of_make_run(configure: ModuleType, written: Path
         assert f'server "services.test.internal:{port}"' in text
     assert "server_name sightline.example.org" in text
     assert not list((written / "etc").glob("*.env")), "the edge knows no secret"
+    assert "listen unix:/run/sightline-nginx/status.sock;" in text
+    exporter = _environment(written / "defaults" / "prometheus-nginx-exporter")
+    assert (
+        "-nginx.scrape-uri=unix:/run/sightline-nginx/status.sock:/stub_status" in exporter["ARGS"]
+    )
+    assert "grafana" not in text
+
+
+def test_the_edge_leads_to_grafana_where_the_bundle_brings_it(
+    configure: ModuleType, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configure, "BUNDLE", tmp_path)
+    (tmp_path / "grafana").mkdir()
+    (tmp_path / "grafana" / "grafana_11.6.1_amd64.deb").touch()
+    configure.Instance(TOLD | {"role": "edge"}).edge()
+    text = (written / "etc" / "nginx.conf").read_text()
+    assert 'server "services.test.internal:3000"' in text
+
+
+def test_monitoring_asks_redis_as_its_own_user(
+    configure: ModuleType, store: Any, written: Path
+) -> None:
+    store.put_secret_value(SecretId="test/redis/exporter", SecretString="a password")
+    configure.Instance(TOLD | {"role": "monitoring"}).monitoring()
+    path = written / "defaults" / "prometheus-redis-exporter"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    exporter = _environment(path)
+    assert exporter["REDIS_ADDR"] == "rediss://redis.example:6379"
+    assert exporter["REDIS_USER"] == "test-exporter"
+    assert exporter["REDIS_PASSWORD"] == "a password"
+    assert "a password" not in exporter["ARGS"]
+    grafana = _environment(written / "etc" / "grafana.env")
+    assert grafana["GF_SERVER_ROOT_URL"] == "https://sightline.example.org/grafana/"
 
 
 def test_the_trainer_gets_a_password_of_redis_where_it_posts_readings(
