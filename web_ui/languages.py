@@ -69,6 +69,11 @@ def translated(text: str) -> str:
     found = _(text)
     if found != text or language() == _SOURCE or len(text) > _LONGEST:
         return found
+    # What is wrong and what to do about it, one after the other.
+    for end in re.finditer(r"(?<=[.!?]) ", text):
+        detail, remedy = text[: end.start()], text[end.end() :]
+        if _(detail) != detail and _(remedy) != remedy:
+            return f"{_(detail)} {_(remedy)}"
     for pattern, known in _patterns(language()):
         if match := pattern.fullmatch(text):
             return catalogue.gettext(known).format(*(translated(one) for one in match.groups()))

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from babel.messages.catalog import Message
 
+from diagnosis.errors import ModelRefused, ModelUnavailable, ModelUnderReview
 from tests.web_ui import catalogues
 from web_ui import languages
 from web_ui.languages import COOKIE, LANGUAGES, preferred
@@ -130,3 +131,19 @@ def test_a_sentence_that_came_with_values_in_it_is_found_again() -> None:
         assert languages.translated("A sentence of nobody's.") == "A sentence of nobody's."
         limit = "The image of this reading is not kept any more; images are kept for 30 days."
         assert "30 jours" in languages.translated(limit)
+
+
+@pytest.mark.parametrize("error", [ModelUnavailable, ModelRefused, ModelUnderReview])
+@pytest.mark.parametrize("code", ["es", "fr", "hi"])
+def test_what_a_disease_without_a_model_says_is_translated(
+    error: type[ModelUnavailable], code: str
+) -> None:
+    """The service says what is wrong and what to do about it in one text."""
+    told = f"{error.default_detail} {error.default_remedy}"
+    assert languages.translated(told) == told
+    with languages.speaking(code):
+        found = languages.translated(told)
+        parts = [languages.translated(one) for one in (error.default_detail, error.default_remedy)]
+    assert found == " ".join(parts)
+    assert error.default_detail not in found
+    assert error.default_remedy not in found
