@@ -16,14 +16,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from diagnosis.artifacts import Card, Registry
 from diagnosis.artifacts.state import RegistryState
 from diagnosis.audit import Action, AuditEvent, AuditLog, AuditOutcome
-from diagnosis.contracts import DriftStatistic, Prediction, now
+from diagnosis.contracts import DriftStatistic, Prediction, Review, now
 from diagnosis.drift import (
     REVIEWS,
     Reference,
     disagreement_limit,
     window_rate,
 )
-from diagnosis.errors import RegistryError, StoreUnavailable
+from diagnosis.errors import RegistryError, SightlineError, StoreUnavailable
 from diagnosis.results import ResultStore
 from diagnosis.telemetry import Metrics
 from diagnosis.watch import Entry, Kind, Watch
@@ -45,6 +45,8 @@ class Standing(BaseModel):
     version: str
     since: datetime | None
     """When the registry last did something to the version; another time is another beginning."""
+    turn: int = 0
+    """Counts what was written, so that no two standings are the same."""
     values: Values = {}
     """Of the last window of each statistic."""
     limits: Values = {}
@@ -134,23 +136,36 @@ class Drift:
         Raises:
             StoreUnavailable, RegistryError, AuditUnavailable: asked again, it goes on from there.
         """
+        failure: SightlineError | None = None
         for disease in self._models.diseases:
-            state = await asyncio.to_thread(self._registry.state, disease)
-            self._metrics.under_review.labels(disease).set(bool(state.under_review))
-            entry = self._models.entry(disease)
-            card = entry.card if isinstance(entry, LiveModel) else None
-            if card is None or card.reference is None or state.live != card.version:
-                self._metrics.forget_drift(disease)
-                continue
-            await self._look_at(card, card.reference, state)
+            try:
+                await self._look_for(disease)
+            except SightlineError as error:
+                # One disease that cannot be looked at keeps none of the others.
+                failure = error
+        if failure is not None:
+            raise failure
+
+    async def _look_for(self, disease: str) -> None:
+        state = await asyncio.to_thread(self._registry.state, disease)
+        self._metrics.under_review.labels(disease).set(bool(state.under_review))
+        entry = self._models.entry(disease)
+        card = entry.card if isinstance(entry, LiveModel) else None
+        if card is None or card.reference is None or state.live != card.version:
+            self._metrics.forget_drift(disease)
+            return
+        await self._look_at(card, card.reference, state)
 
     async def _look_at(self, card: Card, reference: Reference, state: RegistryState) -> None:
         disease = card.disease
-        standing = await self._standing(card, state)
-        while await self._advance("readings", card, reference, standing):
-            standing = await self._standing(card, state)
-        while await self._advance("reviews", card, reference, standing):
-            standing = await self._standing(card, state)
+        kinds: tuple[Kind, ...] = ("readings", "reviews")
+        for kind in kinds:
+            while not await self._to_be_stopped(card, reference, state):
+                if not await self._advance(kind, card, reference, state):
+                    break
+        standing = _parsed(await self._watch.standing(disease), card, state)
+        if not standing.values:
+            self._metrics.forget_drift(disease)
         for name, value in standing.values.items():
             self._metrics.drift.labels(disease, name).set(value)
             self._metrics.drift_limit.labels(disease, name).set(standing.limits[name])
@@ -160,36 +175,30 @@ class Drift:
         if past and self._stops:
             await self._stop(card, past)
 
-    async def _standing(self, card: Card, state: RegistryState) -> Standing:
-        """How the version stands; from the beginning where it was stored of another one."""
-        fresh = Standing(version=card.version, since=state.changed_at(card.version))
-        content = await self._watch.standing(card.disease)
-        if content is None:
-            return fresh
-        try:
-            found = Standing.model_validate_json(content)
-        except ValidationError:
-            return fresh
-        same = (found.version, found.since) == (fresh.version, fresh.since)
-        return found if same else fresh
+    async def _to_be_stopped(self, card: Card, reference: Reference, state: RegistryState) -> bool:
+        """Whether it has drifted already: a window after that must not make it forgotten."""
+        standing = _parsed(await self._watch.standing(card.disease), card, state)
+        return self._stops and bool(standing.past(reference.persisted))
 
     async def _advance(
-        self, kind: Kind, card: Card, reference: Reference, standing: Standing
+        self, kind: Kind, card: Card, reference: Reference, state: RegistryState
     ) -> bool:
         """Look at one window, if one is full; whether there may be another."""
         size = reference.window if kind == "readings" else REVIEWS
         if await self._watch.waiting(kind, card.disease) < size:
             return False
+        # Before the entries: whoever takes some out meanwhile has written another standing.
         before = await self._watch.standing(card.disease)
+        standing = _parsed(before, card, state)
         entries = await self._watch.oldest(kind, card.disease, _ROOM * size)
         if kind == "readings":
-            found, taken = await self._readings(entries, card, size)
+            found, taken = await self._readings(entries, card, size, standing.since)
             full = len(found) == size
             if full:
                 values = _compared(found, card, reference)
                 standing = standing.after(values, dict(reference.limits.items()))
         else:
-            said, taken = await self._disagreements(entries, card, size)
+            said, taken = await self._disagreements(entries, card, size, standing.since)
             full = len(said) == size
             limit = _disagreement_limit(card, reference)
             if full and limit is not None:
@@ -199,27 +208,27 @@ class Drift:
                 return False
             # So much of other versions, or deleted: it is passed by.
             taken = len(entries) // 2
-        after = standing.model_dump_json().encode()
+        after = standing.model_copy(update={"turn": standing.turn + 1}).model_dump_json().encode()
         return await self._watch.advance(kind, card.disease, taken, before, after)
 
     async def _readings(
-        self, entries: Sequence[Entry], card: Card, size: int
+        self, entries: Sequence[Entry], card: Card, size: int, since: datetime | None
     ) -> tuple[list[Prediction], int]:
         """The first so many readings of the version, and how many entries that took. An image that
-        was sent several times counts once."""
+        was sent several times counts once, one from before a stop was lifted not at all."""
         found: dict[str, Prediction] = {}
         for place, entry in enumerate(entries, start=1):
             if entry.version != card.version:
                 continue
             reading = await self._reading(entry)
-            if reading is not None and _usable(reading, card):
+            if reading is not None and _usable(reading, card) and not _before(reading, since):
                 found.setdefault(reading.image.digest, reading)
             if len(found) == size:
                 return list(found.values()), place
         return list(found.values()), len(entries)
 
     async def _disagreements(
-        self, entries: Sequence[Entry], card: Card, size: int
+        self, entries: Sequence[Entry], card: Card, size: int, since: datetime | None
     ) -> tuple[list[bool], int]:
         """Of the first so many reviewed readings, whether the newest review disagrees."""
         found: dict[str, bool] = {}
@@ -227,9 +236,9 @@ class Drift:
             if entry.version != card.version or entry.id.hex in found:
                 continue
             reviews = await self._results.reviews(entry.unit, entry.id)
-            verdicts = [one.verdict for one in reviews if one.kind == "review"]
-            if verdicts:
-                found[entry.id.hex] = verdicts[-1] != "agree"
+            said = [one for one in reviews if one.kind == "review"]
+            if said and not _before(said[-1], since):
+                found[entry.id.hex] = said[-1].verdict != "agree"
             if len(found) == size:
                 return list(found.values()), place
         return list(found.values()), len(entries)
@@ -264,6 +273,23 @@ class Drift:
             raise
         self._metrics.under_review.labels(disease).set(1)
         log.error("model stopped", disease=disease, version=version, past=past)
+
+
+def _parsed(content: bytes | None, card: Card, state: RegistryState) -> Standing:
+    """How a version stands; from the beginning where it was stored of another one."""
+    fresh = Standing(version=card.version, since=state.changed_at(card.version))
+    if content is None:
+        return fresh
+    try:
+        found = Standing.model_validate_json(content)
+    except ValidationError:
+        return fresh
+    same = (found.version, found.since) == (fresh.version, fresh.since)
+    return found if same else fresh.model_copy(update={"turn": found.turn})
+
+
+def _before(one: Prediction | Review, since: datetime | None) -> bool:
+    return since is not None and one.created_at < since
 
 
 def _usable(reading: Prediction, card: Card) -> bool:

@@ -50,8 +50,8 @@ async def send(live: Live, count: int, *, first: int = 4000, darker: float = 1.0
 
 
 async def drifted(live: Live) -> None:
-    """Send two windows of dark films, and look."""
-    await send(live, 2 * WINDOW, darker=0.55)
+    """Send three windows of dark films, of which two are enough, and look."""
+    await send(live, 3 * WINDOW, darker=0.55)
     await looked(live)
     await live.until(lambda: live.service.models.entry(DISEASE) is not None)
 
@@ -176,8 +176,16 @@ async def test_two_different_people_lift_it_an_engineer_and_a_clinician(watched:
     await watched.until(answers)
     # It begins anew: what stopped it before is not held against it.
     await looked(watched)
+    assert await watched.service.watch.waiting("readings", DISEASE) > WINDOW
     assert watched.service.registry.state(DISEASE).live == "1"
     assert metric(watched, "sightline_model_under_review") == 0
+    assert metric(watched, "sightline_drift", statistic="input") is None
+    await send(watched, WINDOW, first=6000)
+    await looked(watched)
+    value = metric(watched, "sightline_drift", statistic="input")
+    assert value is not None
+    assert value <= (metric(watched, "sightline_drift_limit", statistic="input") or 0)
+    assert watched.service.registry.state(DISEASE).live == "1"
 
 
 async def test_a_stop_is_lifted_with_a_password_of_the_last_two_minutes(watched: Live) -> None:
