@@ -71,7 +71,7 @@ def main() -> int:
             named = ["trainer", *(["gpu"] if given.gpu else [])]
             _trainer(Path(scratch) / "trainer" / folder.name, named, given.out, version, epoch)
     if not given.no_images:
-        _images(version)
+        _images(version, ["train"] if given.trainer else [])
     return 0
 
 
@@ -94,7 +94,7 @@ def _trainer(folder: Path, locks: list[str], out: Path, version: str, epoch: int
     _tell(file)
 
 
-def _images(version: str) -> None:
+def _images(version: str, profiles: list[str]) -> None:
     if shutil.which("docker") is None:
         return say("no images: docker is not installed")
     asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
@@ -103,7 +103,14 @@ def _images(version: str) -> None:
         return say("no images: no Docker Engine with compose answers")
     say("images")
     environment = os.environ | {"SIGHTLINE_VERSION": version}
-    subprocess.run(["docker", "compose", "build"], cwd=ROOT, env=environment, check=True)
+    named = [word for one in profiles for word in ("--profile", one)]
+    command = ["docker", "compose", *named, "build"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    shown = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"]
+    made = subprocess.run(shown, env=environment, capture_output=True, text=True, check=True)
+    for line in sorted(made.stdout.splitlines()):
+        if line.startswith("sightline/") and f":{version} " in line:
+            say(line)
     return None
 
 
