@@ -64,6 +64,7 @@ class Worker:
         self._loading = asyncio.Semaphore(service.places.threads + min(1, settings.max_waiting))
         self._held: dict[str, Taken] = {}
         self._suspects: list[Taken] = []
+        self._alone: str | None = None
         self._reading: set[asyncio.Task[None]] = set()
         self._came: set[str | None] = set()
         self._finishing = Finishing(service, work, self._let_go)
@@ -112,7 +113,7 @@ class Worker:
     @property
     def _full(self) -> bool:
         """Whether so many are held that it is not worth a round trip to take more."""
-        return bool(self._suspects) or self._room < self._most // 2
+        return bool(self._suspects) or self._alone in self._held or self._room < self._most // 2
 
     @property
     def _room(self) -> int:
@@ -155,9 +156,11 @@ class Worker:
         return True
 
     def _begin(self) -> None:
-        """Begin a file that was taken over, once nothing else is at work."""
-        if self._suspects and not self._reading:
-            self._start(self._suspects.pop(0))
+        """Begin a file that was taken over, once nothing else is read or about to be kept."""
+        if self._suspects and len(self._held) == len(self._suspects):
+            one = self._suspects.pop(0)
+            self._alone = one.entry
+            self._start(one)
 
     def _start(self, taken: Taken) -> None:
         task = asyncio.create_task(self._read(taken))
