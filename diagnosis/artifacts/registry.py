@@ -240,7 +240,8 @@ class Registry:
         return self._change(disease, change)
 
     def retire(self, disease: str, version: str) -> RegistryState:
-        """Take a version out of use. Where it is live, the disease has no live version then.
+        """Take a version out of use. Where it is live, the disease has no live version then. One
+        that is under review stays so: it comes back when that is lifted, and then by a promotion.
 
         Raises:
             RegistryError: there is no such version, or it is retired already.
@@ -256,7 +257,6 @@ class Registry:
                 live=None if state.live == version else state.live,
                 shadow=None if state.shadow == version else state.shadow,
                 retired=tuple(sorted({*state.retired, version}, key=int)),
-                under_review=tuple(one for one in state.under_review if one.version != version),
             )
 
         return self._change(disease, change)

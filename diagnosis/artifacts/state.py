@@ -130,7 +130,7 @@ def stop(state: RegistryState, version: str, past: tuple[DriftStatistic, ...]) -
 def consent(state: RegistryState, version: str, by: str, roles: tuple[str, ...]) -> RegistryState:
     """The state after one more person agreed that a stopped version answers again.
 
-    Once it is lifted it is live again, unless another version is by now.
+    Once it is lifted it is live again, unless another version is by now, or it was retired.
 
     Raises:
         NotUnderReview: it is not stopped.
@@ -141,7 +141,7 @@ def consent(state: RegistryState, version: str, by: str, roles: tuple[str, ...])
     others = tuple(one for one in state.under_review if one.version != version)
     if not review.lifted:
         return state.model_copy(update={"under_review": (*others, review)})
-    live = state.live or version
+    live = state.live or (None if version in state.retired else version)
     return changed(
         state,
         event("lift", version, state.live),

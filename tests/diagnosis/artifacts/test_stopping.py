@@ -106,7 +106,12 @@ def test_a_rollback_passes_by_what_is_under_review(registry: Registry) -> None:
     assert {one.version for one in registry.state(CHEST).under_review} == {"1", "2"}
 
 
-def test_a_retired_version_is_reviewed_no_more(registry: Registry) -> None:
+def test_retiring_a_stopped_version_is_no_way_round_the_review(registry: Registry) -> None:
     registry.stop(CHEST, "2", ("input",))
     registry.retire(CHEST, "2")
-    assert registry.state(CHEST).under_review == ()
+    with pytest.raises(ModelStopped):
+        registry.promote(CHEST, "2")
+    registry.lift(CHEST, "2", "u_a", ENGINEER)
+    after = registry.lift(CHEST, "2", "u_b", CLINICIAN)
+    assert (after.live, after.retired, after.under_review) == (None, ("2",), ())
+    assert registry.promote(CHEST, "2").live == "2"
