@@ -39,6 +39,9 @@ TABLE: dict[tuple[str, str], set[int]] = {
     ("monitoring", "web"): {8001, 8003, 9100},
     ("monitoring", "inference"): {8002, 8005, 9100},
     ("monitoring", "trainer"): {9100, 9109},
+    # Alerts go to a webhook, which the stack is given; the public balancer is as outside as that.
+    ("monitoring", "internet"): {443},
+    ("monitoring", "balancer"): {443},
     **{(one, "endpoints"): {443} for one in INSTANCES},
     **{(one, "s3"): {443} for one in INSTANCES},
 }
