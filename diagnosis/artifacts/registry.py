@@ -181,10 +181,9 @@ class Registry:
             if version == state.shadow:
                 return state
             if version is not None:
-                if version == state.live or version in state.retired or state.stopped(version):
+                if version == state.live or version in state.retired:
                     raise RegistryError(
-                        f"Version {version} of {disease} is live, retired or under review, and"
-                        " cannot be made shadow."
+                        f"Version {version} of {disease} is live or retired and cannot be shadow."
                     )
                 self._verify(disease, version)
             return changed(state, event("shadow", version, state.shadow), shadow=version)
