@@ -235,8 +235,7 @@ class Drift:
         for place, entry in enumerate(entries, start=1):
             if entry.version != card.version or entry.id.hex in found:
                 continue
-            reviews = await self._results.reviews(entry.unit, entry.id)
-            said = [one for one in reviews if one.kind == "review"]
+            said = await self._reviews(entry)
             if said and not _before(said[-1], since):
                 found[entry.id.hex] = said[-1].verdict != "agree"
             if len(found) == size:
@@ -250,6 +249,15 @@ class Drift:
             # One row that cannot be read holds up no other; a store that is away raises here.
             await self._results.ping()
             return None
+
+    async def _reviews(self, entry: Entry) -> list[Review]:
+        try:
+            found = await self._results.reviews(entry.unit, entry.id)
+        except StoreUnavailable:
+            # As in `_reading`.
+            await self._results.ping()
+            return []
+        return [one for one in found if one.kind == "review"]
 
     async def _stop(self, card: Card, past: tuple[DriftStatistic, ...]) -> None:
         """Take the model out of use. Written down first: where that cannot be, it is tried again

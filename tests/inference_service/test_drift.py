@@ -2,14 +2,18 @@
 
 import shutil
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from diagnosis.artifacts.state import RegistryState
 from diagnosis.audit import Action, AuditOutcome
-from diagnosis.contracts import Prediction
+from diagnosis.contracts import Prediction, Review
 from diagnosis.drift import REVIEWS
-from diagnosis.errors import AuditUnavailable
+from diagnosis.errors import AuditUnavailable, RegistryError, StoreUnavailable
 from diagnosis.identity import Role
+from diagnosis.watch import Kind
+from inference_service.loading import LiveModel
 from tests.fixtures.drift import WINDOW, give_reference, png
 from tests.fixtures.live_service import DISEASE, Live, Start
 from tests.inference_service.test_audit import CannotWrite
@@ -194,8 +198,22 @@ async def test_a_stop_is_lifted_with_a_password_of_the_last_two_minutes(watched:
         refused(await program.post(LIFT), 403, "reauthentication-needed")
 
 
-async def test_clinicians_who_disagree_too_often_stop_a_model(watched: Live) -> None:
-    ids = await send(watched, REVIEWS)
+async def test_clinicians_who_disagree_too_often_stop_a_model(
+    watched: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One reading whose reviews cannot be read holds up none of the others."""
+    unreadable, *ids = await send(watched, REVIEWS + 1)
+    await watched.client.post(
+        f"/api/v1/predictions/{unreadable}/reviews", json={"verdict": "agree"}
+    )
+    reviews = watched.service.results.reviews
+
+    async def reviews_of(unit: str, prediction_id: UUID) -> tuple[Review, ...]:
+        if str(prediction_id) == unreadable:
+            raise StoreUnavailable(cause="a row that is none")
+        return await reviews(unit, prediction_id)
+
+    monkeypatch.setattr(watched.service.results, "reviews", reviews_of)
     for _ in range(2):
         for reading in ids:
             answer = await watched.client.post(
@@ -208,6 +226,49 @@ async def test_clinicians_who_disagree_too_often_stop_a_model(watched: Live) -> 
     assert limit is not None
     assert 0.1 < limit < 0.4
     assert watched.service.registry.state(DISEASE).under_review[0].past == ("agreement",)
+
+
+async def test_a_window_that_another_service_looked_at_meanwhile_counts(
+    watched: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(watched, 2 * WINDOW, darker=0.55)
+    drift, watch = watched.service.drift, watched.service.watch
+    await drift.close()
+    entry, state = watched.service.models.entry(DISEASE), watched.service.registry.state(DISEASE)
+    assert isinstance(entry, LiveModel)
+    card, waiting = entry.card, watch.waiting
+    assert card.reference is not None
+
+    async def waiting_after_another_looked(kind: Kind, disease: str) -> int:
+        monkeypatch.setattr(watch, "waiting", waiting)
+        assert card.reference is not None
+        assert await drift._advance("readings", card, card.reference, state)
+        return await waiting(kind, disease)
+
+    monkeypatch.setattr(watch, "waiting", waiting_after_another_looked)
+    await drift.look()
+    # Two in a row: the other's is not written over.
+    assert watched.service.registry.state(DISEASE).live is None
+
+
+async def test_a_disease_that_cannot_be_looked_at_leaves_the_others_watched(
+    watched: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, diseases = watched.service.registry.state, watched.service.models.diseases
+    first, *_ = backwards = dict(reversed([*diseases.items()]))
+    assert first != DISEASE
+    monkeypatch.setattr(watched.service.models, "diseases", backwards)
+
+    def broken(disease: str) -> RegistryState:
+        if disease == first:
+            raise RegistryError("cannot be read")
+        return state(disease)
+
+    await send(watched, 2 * WINDOW, darker=0.55)
+    monkeypatch.setattr(watched.service.registry, "state", broken)
+    with pytest.raises(RegistryError):
+        await looked(watched)
+    assert state(DISEASE).live is None
 
 
 async def test_where_it_shall_only_be_shown_nothing_is_stopped(
