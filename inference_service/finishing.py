@@ -55,7 +55,7 @@ class Finishing:
 
     def __init__(self, service: Service, work: Work, kept: Callable[[Taken], None]) -> None:
         self._pipeline, self._intake = service.pipeline, service.intake
-        self._metrics = service.metrics
+        self._metrics, self._results = service.metrics, service.results
         self._work, self._kept = work, kept
         self._made: asyncio.Queue[Made] = asyncio.Queue()
         self._put: asyncio.Queue[Made] = asyncio.Queue()
@@ -109,12 +109,15 @@ class Finishing:
         space until images are swept."""
         items = self._metrics.batch_items
         after: list[tuple[Made, Prediction]] = []
+        others: list[tuple[Made, Prediction]] = []
         for one, ours, seconds in group:
             if not ours:
-                # Another worker keeps it, or it was cancelled or deleted meanwhile.
+                # Another worker keeps it, it was cancelled or deleted meanwhile, or it was ours and
+                # the answer that said so was lost.
                 items.labels("kept by another").inc()
                 if one.prediction is not None:
                     self._pipeline.doubt(one.prediction)
+                    others.append((one, one.prediction))
                 continue
             items.labels("failed" if one.prediction is None else "done").inc()
             if one.prediction is not None:
@@ -125,7 +128,14 @@ class Finishing:
                 after.append((one, one.prediction))
         try:
             await self._pipeline.put_again([(prediction, one.files) for one, prediction in after])
-            await self._intake.drop([(one.taken.batch, one.taken.item) for one, _ in after])
+            read = [one for one, _ in after]
+            # Not of one that another worker set aside: that may be asked for again.
+            read += [
+                one
+                for one, prediction in others
+                if await self._results.get(prediction.unit, prediction.id) is not None
+            ]
+            await self._intake.drop([(one.taken.batch, one.taken.item) for one in read])
         except StoreUnavailable as error:
             log.warning("batches", cause=error.cause)
 

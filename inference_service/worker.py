@@ -56,7 +56,14 @@ async def working(
         await service.stop()
         await work.close()
         if not task.cancelled() and (fault := task.exception()) is not None:
-            log.error("worker", kind=type(fault).__qualname__)
+            log.error("worker", kinds=_kinds(fault))
+
+
+def _kinds(fault: BaseException) -> list[str]:
+    """What a fault is; of a group of them, what each is."""
+    if isinstance(fault, BaseExceptionGroup):
+        return [kind for one in fault.exceptions for kind in _kinds(one)]
+    return [type(fault).__qualname__]
 
 
 def _told() -> None:

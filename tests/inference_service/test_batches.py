@@ -1,13 +1,8 @@
 """Batches over the API, read by a worker in this process."""
 
-import asyncio
 import json
-import math
-import threading
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 import httpx
@@ -20,16 +15,11 @@ from diagnosis.contracts import (
     BatchItem,
     BatchItemList,
     BatchList,
-    Prediction,
     PredictionPage,
 )
 from diagnosis.errors import StoreUnavailable
 from diagnosis.identity import Role
-from diagnosis.queue import MemoryQueue, Taken
 from inference_service import intake
-from inference_service.ask import Ask
-from inference_service.pipeline import Files
-from inference_service.working import Worker
 from tests.fixtures.identity import Acting
 from tests.fixtures.live_service import DISEASE, Live, Start, reading_batches
 from tests.fixtures.redis import RedisServer
@@ -383,92 +373,6 @@ async def test_a_worker_survives_a_store_that_is_away(
         done = await over(live, batch)
     assert done.counts.done == 2
     assert len(await readings(live, batch)) == 2
-
-
-async def test_a_worker_that_stops_keeps_or_gives_back_all(live: Live) -> None:
-    files = [picture_of(seed) for seed in range(12)]
-    async with sent(live, files) as batch:
-        async with reading_batches(live):
-
-            async def has_begun() -> bool:
-                return (await get(live, batch)).counts.done > 0
-
-            await live.until(has_begun)
-        left = (await get(live, batch)).counts.waiting
-        async with reading_batches(live):
-            began = asyncio.get_running_loop().time()
-            done = await over(live, batch)
-            # No lease had to end.
-            assert asyncio.get_running_loop().time() - began < 14
-        assert done.counts.done == 12
-        assert len(await readings(live, batch)) == 12
-        assert {one.tries for one in await items(live, batch)} <= {1, 2}
-    assert left <= 12
-
-
-async def test_all_that_a_dead_worker_held_is_taken_over_at_one_look(live: Live) -> None:
-    """A few are taken over at a time; the rest do not wait for the next look, seconds later."""
-    queue = live.service.batches
-    assert isinstance(queue, MemoryQueue)
-    files = [picture_of(seed) for seed in range(14)]
-    async with sent(live, files) as batch:
-        taken: list[Taken] = []
-        while len(taken) < len(files):
-            taken += await queue.claim("dead", len(files), lambda _: True)
-        await queue.release("dead", taken)
-        worker = Worker(live.service, queue, "alive")
-        worker._looked = -math.inf
-        began = asyncio.get_running_loop().time()
-        task = asyncio.create_task(worker.run())
-        done = await over(live, batch)
-        worker.stop()
-        await task
-        assert done.counts.done == len(files)
-        # Four at a look, one look in five seconds: it would be fifteen.
-        assert asyncio.get_running_loop().time() - began < 10
-
-
-async def test_what_a_dead_worker_held_is_read_alone(
-    live: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last of it, too: what is new and waits beside it begins when it is kept."""
-    queue = live.service.batches
-    assert isinstance(queue, MemoryQueue)
-    files = [picture_of(seed) for seed in range(12)]
-    at_work: set[UUID | None] = set()
-    beside: list[UUID | None] = []
-    lock = threading.Lock()
-    real = live.service.pipeline.work
-
-    async with sent(live, files) as batch:
-        held = await queue.claim("dead", 3, lambda _: True)
-        suspects = {one.item.prediction_id for one in held}
-
-        def work(ask: Ask, waited: float) -> tuple[Prediction, Files]:
-            with lock:
-                at_work.add(ask.prediction_id)
-            time.sleep(0.1)
-            with lock:
-                if at_work & suspects:
-                    beside.extend(at_work - {ask.prediction_id})
-            try:
-                return real(ask, waited)
-            finally:
-                with lock:
-                    at_work.discard(ask.prediction_id)
-
-        monkeypatch.setattr(live.service.pipeline, "work", work)
-        worker = Worker(live.service, queue, "alive")
-        worker._lease, worker._looked = timedelta(seconds=0.5), -math.inf
-        await asyncio.sleep(0.6)
-        task = asyncio.create_task(worker.run())
-        done = await over(live, batch)
-        worker.stop()
-        await task
-        tries = {one.prediction_id: one.tries for one in await items(live, batch)}
-    assert done.counts.done == len(files)
-    assert {one for one, count in tries.items() if count > 1} == suspects
-    assert beside == []
 
 
 async def test_two_workers_and_redis(start: Start, redis_server: RedisServer) -> None:

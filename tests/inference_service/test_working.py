@@ -1,0 +1,154 @@
+"""A worker: what it holds, what it leaves, and what it does of a worker that died."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from diagnosis.contracts import Prediction
+from diagnosis.errors import StoreUnavailable
+from diagnosis.queue import Finished, MemoryQueue, Taken
+from inference_service.ask import Ask
+from inference_service.pipeline import Files
+from inference_service.worker import _kinds
+from inference_service.working import Worker
+from tests.fixtures.live_service import Live, reading_batches
+from tests.inference_service.test_batches import (
+    get,
+    items,
+    over,
+    picture_of,
+    readings,
+    sent,
+    spooled,
+)
+
+
+async def test_where_the_answer_is_lost_that_files_are_kept_their_bytes_go_all_the_same(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are as they were sent, with what they say of a patient."""
+    queue = live.service.batches
+    assert isinstance(queue, MemoryQueue)
+    finish = queue.finish
+    lost: list[Finished] = []
+
+    async def finish_and_lose(finished: Sequence[Finished]) -> tuple[bool, ...]:
+        made = await finish(finished)
+        if not lost:
+            lost.extend(finished)
+            raise StoreUnavailable(cause="the answer was lost")
+        return made
+
+    monkeypatch.setattr(queue, "finish", finish_and_lose)
+    async with sent(live, [picture_of(seed) for seed in range(4)]) as batch, reading_batches(live):
+        assert (await over(live, batch)).counts.done == 4
+        await live.until(lambda: spooled(live) == 0)
+    assert lost
+    assert len(await readings(live, batch)) == 4
+
+
+async def test_a_worker_ends_by_a_fault_in_keeping_and_says_which(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(_: object) -> None:
+        raise LookupError("a file of somebody")
+
+    queue = live.service.batches
+    assert isinstance(queue, MemoryQueue)
+    monkeypatch.setattr(live.service.pipeline, "put", put)
+    async with sent(live), asyncio.timeout(20):
+        with pytest.raises(BaseExceptionGroup) as fault:
+            await Worker(live.service, queue, "faulty").run()
+    assert _kinds(fault.value) == ["LookupError"]
+
+
+async def test_a_worker_that_stops_keeps_or_gives_back_all(live: Live) -> None:
+    files = [picture_of(seed) for seed in range(12)]
+    async with sent(live, files) as batch:
+        async with reading_batches(live):
+
+            async def has_begun() -> bool:
+                return (await get(live, batch)).counts.done > 0
+
+            await live.until(has_begun)
+        left = (await get(live, batch)).counts.waiting
+        async with reading_batches(live):
+            began = asyncio.get_running_loop().time()
+            done = await over(live, batch)
+            # No lease had to end.
+            assert asyncio.get_running_loop().time() - began < 14
+        assert done.counts.done == 12
+        assert len(await readings(live, batch)) == 12
+        assert {one.tries for one in await items(live, batch)} <= {1, 2}
+    assert left <= 12
+
+
+async def test_all_that_a_dead_worker_held_is_taken_over_at_one_look(live: Live) -> None:
+    """A few are taken over at a time; the rest do not wait for the next look, seconds later."""
+    queue = live.service.batches
+    assert isinstance(queue, MemoryQueue)
+    files = [picture_of(seed) for seed in range(14)]
+    async with sent(live, files) as batch:
+        taken: list[Taken] = []
+        while len(taken) < len(files):
+            taken += await queue.claim("dead", len(files), lambda _: True)
+        await queue.release("dead", taken)
+        worker = Worker(live.service, queue, "alive")
+        worker._looked = -math.inf
+        began = asyncio.get_running_loop().time()
+        task = asyncio.create_task(worker.run())
+        done = await over(live, batch)
+        worker.stop()
+        await task
+        assert done.counts.done == len(files)
+        # Four at a look, one look in five seconds: it would be fifteen.
+        assert asyncio.get_running_loop().time() - began < 10
+
+
+async def test_what_a_dead_worker_held_is_read_alone(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of it, too: what is new and waits beside it begins when it is kept."""
+    queue = live.service.batches
+    assert isinstance(queue, MemoryQueue)
+    files = [picture_of(seed) for seed in range(12)]
+    at_work: set[UUID | None] = set()
+    beside: list[UUID | None] = []
+    lock = threading.Lock()
+    real = live.service.pipeline.work
+
+    async with sent(live, files) as batch:
+        held = await queue.claim("dead", 3, lambda _: True)
+        suspects = {one.item.prediction_id for one in held}
+
+        def work(ask: Ask, waited: float) -> tuple[Prediction, Files]:
+            with lock:
+                at_work.add(ask.prediction_id)
+            time.sleep(0.1)
+            with lock:
+                if at_work & suspects:
+                    beside.extend(at_work - {ask.prediction_id})
+            try:
+                return real(ask, waited)
+            finally:
+                with lock:
+                    at_work.discard(ask.prediction_id)
+
+        monkeypatch.setattr(live.service.pipeline, "work", work)
+        worker = Worker(live.service, queue, "alive")
+        worker._lease, worker._looked = timedelta(seconds=0.5), -math.inf
+        await asyncio.sleep(0.6)
+        task = asyncio.create_task(worker.run())
+        done = await over(live, batch)
+        worker.stop()
+        await task
+        tries = {one.prediction_id: one.tries for one in await items(live, batch)}
+    assert done.counts.done == len(files)
+    assert {one for one, count in tries.items() if count > 1} == suspects
+    assert beside == []
