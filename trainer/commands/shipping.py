@@ -13,6 +13,7 @@ from trainer.refusals import TrainerRefused
 
 if TYPE_CHECKING:
     from trainer.compare import Comparison
+    from trainer.settings import Settings
 
 
 @refusing
@@ -33,9 +34,7 @@ def add_reliability(
     from trainer.shipping import shipped
 
     settings = read_settings()
-    folder = data or settings.data
-    if folder is None or not folder.is_dir():
-        raise TrainerRefused("Name the folder of all data sets with --data, or set SIGHTLINE_DATA.")
+    folder = _all_data_sets(data, settings)
     table = Table("disease", "images", "AUC of the card", "AUC now", "card")
     bars = Bars(told)
     with bars.shown():
@@ -72,9 +71,7 @@ def add_reference(
     from trainer.shipping import shipped
 
     settings = read_settings()
-    folder = data or settings.data
-    if folder is None or not folder.is_dir():
-        raise TrainerRefused("Name the folder of all data sets with --data, or set SIGHTLINE_DATA.")
+    folder = _all_data_sets(data, settings)
     table = Table("disease", "AUC of the card", "AUC now", "images", "limits", "card")
     bars = Bars(told)
     with bars.shown():
@@ -121,9 +118,7 @@ def train_all(
     from trainer.shipping import beside, compare, make, shipped
 
     settings = read_settings()
-    folder = data or settings.data
-    if folder is None or not folder.is_dir():
-        raise TrainerRefused("Name the folder of all data sets with --data, or set SIGHTLINE_DATA.")
+    folder = _all_data_sets(data, settings)
     target = out or settings.runs_dir / "train-all"
     table = Table("disease", "figure", "card", "made now", title="Validation images")
     comparisons: list[Comparison] = []
@@ -142,3 +137,11 @@ def train_all(
     for found in comparisons:
         show_comparison(found.as_json(), shown)
     shown.print(WARNING)
+
+
+def _all_data_sets(named: Path | None, settings: "Settings") -> Path:
+    """The folder of all data sets: the one that was named, else that of the settings."""
+    folder = named or settings.data
+    if folder is None or not folder.is_dir():
+        raise TrainerRefused("Name the folder of all data sets with --data, or set SIGHTLINE_DATA.")
+    return folder
