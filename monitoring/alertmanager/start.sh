@@ -4,8 +4,8 @@
 # Who is told stands in three variables: SIGHTLINE_ALERTS_PAGE (wakes somebody), SIGHTLINE_ALERTS_TICKET
 # (waits for the morning) and SIGHTLINE_ALERTS_WATCHDOG (is told every minute that all this works). Each is
 # the address of a webhook or, in AWS, of an SNS topic. Without one, its alerts are seen in Alertmanager and
-# nobody is told; the log says so. AWS_ENDPOINT_URL, AWS's own variable, says where SNS is if not in AWS. FOLDER takes the filled configuration, which may hold secrets: it has to be
-# in memory and of this user alone.
+# nobody is told; the log says so. AWS_ENDPOINT_URL, AWS's own variable, says where SNS is if not in AWS.
+# FOLDER takes the filled configuration, which may hold secrets: it has to be in memory and of this user alone.
 set -eu
 
 template=$(dirname "$0")/alertmanager.yml
