@@ -148,7 +148,7 @@ class Drift:
 
     async def _look_for(self, disease: str) -> None:
         state = await asyncio.to_thread(self._registry.state, disease)
-        self._metrics.under_review.labels(disease).set(bool(state.under_review))
+        self._metrics.under_review.labels(disease).set(bool(state.awaited))
         entry = self._models.entry(disease)
         card = entry.card if isinstance(entry, LiveModel) else None
         if card is None or card.reference is None or state.live != card.version:

@@ -171,7 +171,7 @@ class Models:
     def _take_in(self, disease: Disease) -> None:
         try:
             folder = self._registry.live_folder(disease.id)
-            under_review = self._registry.state(disease.id).under_review
+            awaited = self._registry.state(disease.id).awaited
         except (RegistryError, OSError) as error:
             log.error("registry", disease=disease.id, cause=_cause(error))  # noqa: TRY400
             # What is loaded was verified and goes on; the registry only cannot be asked.
@@ -180,8 +180,8 @@ class Models:
             return
         if folder is not None:
             self._put(disease.id, self._loaded(disease, folder))
-        elif under_review:
-            self._put(disease.id, Stopped(under_review[-1].version))
+        elif awaited:
+            self._put(disease.id, Stopped(awaited[-1].version))
         elif disease.id in self._unseeded:
             self._put(disease.id, Refused(self._unseeded[disease.id]))
         else:

@@ -63,6 +63,11 @@ class RegistryState(Record):
         """Whether a version may not be live until its stop is lifted."""
         return version in {one.version for one in self.under_review}
 
+    @property
+    def awaited(self) -> tuple[UnderReview, ...]:
+        """Of those under review the ones that would answer again: they are not retired."""
+        return tuple(one for one in self.under_review if one.version not in self.retired)
+
     def changed_at(self, version: str) -> datetime | None:
         """When something was last done to a version, or it stopped being live; None: never."""
         for past in reversed(self.history):

@@ -108,7 +108,10 @@ def test_a_rollback_passes_by_what_is_under_review(registry: Registry) -> None:
 
 def test_retiring_a_stopped_version_is_no_way_round_the_review(registry: Registry) -> None:
     registry.stop(CHEST, "2", ("input",))
+    assert [one.version for one in registry.state(CHEST).awaited] == ["2"]
     registry.retire(CHEST, "2")
+    # Nobody waits for it any more, and nobody is paged about it.
+    assert registry.state(CHEST).awaited == ()
     with pytest.raises(ModelStopped):
         registry.promote(CHEST, "2")
     registry.lift(CHEST, "2", "u_a", ENGINEER)
