@@ -42,6 +42,8 @@ class Made:
     prediction: Prediction | None = None
     problem: Notice | None = None
     files: Files = field(default_factory=dict)
+    alone: bool = False
+    """Whether nothing else is read until it is kept, so that it would wait for company in vain."""
 
 
 class Finishing:
@@ -77,7 +79,7 @@ class Finishing:
 
     async def _keep_putting(self) -> None:
         while True:
-            group = await _some(self._made, company=True)
+            group = await _some(self._made, _worth_a_step)
             read = [(one, one.prediction) for one in group if one.prediction is not None]
             pairs = [(prediction, one.files) for one, prediction in read]
             kept = await _patiently(partial(asyncio.to_thread, self._pipeline.put, pairs))
@@ -140,14 +142,19 @@ class Finishing:
             log.warning("batches", cause=error.cause)
 
 
-async def _some(queue: asyncio.Queue[T], *, company: bool = False) -> list[T]:
-    """What is in a queue, one at least."""
+def _worth_a_step(group: Sequence[Made]) -> bool:
+    return len(group) >= _COMPANY or group[-1].alone
+
+
+async def _some(
+    queue: asyncio.Queue[T], enough: Callable[[Sequence[T]], bool] = lambda _: True
+) -> list[T]:
+    """What is in a queue, one at least; a moment is waited for enough."""
     found = [await queue.get()]
-    if company:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_COMPANY_SECONDS):
-                while len(found) < _COMPANY:
-                    found.append(await queue.get())
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_COMPANY_SECONDS):
+            while not enough(found):
+                found.append(await queue.get())
     while len(found) < _AT_ONCE and not queue.empty():
         found.append(queue.get_nowait())
     return found

@@ -197,6 +197,7 @@ class Worker:
                 return self._let_go(taken)
             else:
                 self._came.add(taken.entry)
+                made.alone = taken.entry == self._alone
                 self._finishing.add(made)
                 log.info(
                     "file",
