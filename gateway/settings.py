@@ -57,6 +57,9 @@ class Settings(BaseSettings, Limits):
     grafana: Upstream | None = None
     """Where a Grafana of one's own listens, `127.0.0.1:3000` for example: it is then shown at
     `/grafana/` to whoever has the role ops."""
+    drift_stops: bool = False
+    """Whether a model that drifts is stopped until two people have lifted that, as it is on a
+    server; else it is shown and alerted. Whoever tries Sightline sends images that no ward has."""
     workers: int = Field(default=1, ge=0, le=64)
     """Processes that read files of batches; they take only what interactive readings leave."""
     start_timeout_seconds: float = Field(default=60.0, gt=0)

@@ -380,6 +380,7 @@ def _inference(settings: Settings, places: Places) -> dict[str, str]:
         "MODELS_DIR": str(settings.models_dir.resolve()),
         "PATIENT_REFERENCE_KEY_FILE": str(places.run_dir / "patient_reference.key"),
         "CONVERSION_CACHE_DIR": str(places.run_dir / "converted"),
+        "DRIFT_STOPS": str(settings.drift_stops).lower(),
     }
 
 

@@ -22,11 +22,13 @@ from web_ui.card_parts import (
 from web_ui.labels import figure_name, is_non_commercial, point_name
 from web_ui.languages import _, translated
 
-#: Fields of a card and of an evaluation that have a place of their own on the page.
+#: Fields of a card and of an evaluation that have a place of their own on the page, or tell people
+#: nothing: bins and means that windows of readings are compared with.
 _TOLD = {
     "calibration", "classes", "conformal", "created_at", "demo_images", "disease", "evaluation",
     "files", "finding", "golden", "input", "licence", "limitations", "operating_points", "output",
-    "population", "precisions", "preprocessing", "preprocessing_digest", "schema_version", "seal",
+    "population", "precisions", "preprocessing", "preprocessing_digest", "reference",
+    "schema_version", "seal",
     "summary", "training", "transfer", "version",
 }  # fmt: skip
 _TOLD_OF_EVALUATION = {"dataset", "images", "groups", "per_class", "figures", "operating_points",
