@@ -255,6 +255,21 @@ def test_as_many_workers_as_are_wanted(tmp_path: Path) -> None:
     assert not left.exists()
 
 
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_model_that_drifts_is_stopped_where_that_is_wanted(tmp_path: Path, stops: bool) -> None:
+    settings = (
+        Settings(run_dir=tmp_path, drift_stops=stops) if stops else Settings(run_dir=tmp_path)
+    )
+    places = Places.under(tmp_path)
+    places.prepare()
+    told = {
+        spec.environment["SIGHTLINE_INFERENCE_DRIFT_STOPS"]
+        for spec in processes(settings, places)
+        if spec.name.startswith(("inference", "worker"))
+    }
+    assert told == {str(stops).lower()}
+
+
 def test_without_a_stack_there_is_no_way_into_its_redis(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="make run"):
         redis_url(Places.under(tmp_path), "inference")
