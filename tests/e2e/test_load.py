@@ -3,8 +3,10 @@
 import io
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -57,6 +59,29 @@ def test_it_drives_a_running_stack_and_leaves_nothing_behind(stack: Stack, tmp_p
     for word in ("reading", "list", "batch", "p99", "none", "were deleted again"):
         assert word in done.stderr
     assert key.read_text() not in done.stdout + done.stderr
+
+
+def test_whoever_stops_it_leaves_nothing_behind_either(stack: Stack, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(stack.key(Role.CLINICIAN))
+    with stack.client() as client:
+
+        def readings() -> list[object]:
+            return list(client.get("/api/v1/predictions").json()["items"])
+
+        before, until = readings(), time.monotonic() + 60
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.load.drive", "--url", stack.url, "--key-file", key,
+             "--rate", "3", "--seconds", "60", "--mix", "reading=1"],
+            cwd=PROJECT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        ) as driven:  # fmt: skip
+            while readings() == before:
+                assert time.monotonic() < until
+                time.sleep(0.2)
+            driven.send_signal(signal.SIGINT)
+            _, said = driven.communicate(timeout=60)
+        assert "were deleted again" in said
+        assert readings() == before
 
 
 def test_what_cannot_be_driven_is_a_sentence(tmp_path: Path) -> None:

@@ -124,23 +124,28 @@ class Driver:
         names = self._random.choices([*mix], [*mix.values()], k=max(1, round(rate * seconds)))
         began = time.monotonic()
         under_way: set[asyncio.Task[None]] = set()
-        for number, name in enumerate(names):
-            due = began + number / rate
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            tick(time.monotonic() - began)
-            if len(under_way) >= MOST_UNDER_WAY:
-                self.seen[name].errors["not sent: too many were under way"] += 1
-                continue
-            task = asyncio.create_task(self._one(name, due))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-        while under_way:
-            await asyncio.wait(under_way, timeout=0.2)
-            tick(time.monotonic() - began)
+        try:
+            for number, name in enumerate(names):
+                due = began + number / rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                tick(time.monotonic() - began)
+                if len(under_way) >= MOST_UNDER_WAY:
+                    self.seen[name].errors["not sent: too many were under way"] += 1
+                    continue
+                task = asyncio.create_task(self._one(name, due))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            while under_way:
+                await asyncio.wait(under_way, timeout=0.2)
+                tick(time.monotonic() - began)
+        finally:
+            # Of somebody who does not wait for it.
+            for task in under_way:
+                task.cancel()
         return time.monotonic() - began
 
-    async def clean(self) -> int:
-        """Delete what was made; how many readings and batches that was."""
+    async def clean(self) -> tuple[int, int]:
+        """Delete the readings and batches that it was told of; how many went, and how many not."""
         gone = 0
         addresses = [f"/api/v1/predictions/{one}" for one in self._readings]
         addresses += [f"/api/v1/batches/{one}" for one in self._batches]
@@ -151,7 +156,7 @@ class Driver:
                     break
                 await asyncio.sleep(1)
             gone += answer.status_code == 204
-        return gone
+        return gone, len(addresses) - gone
 
     async def _one(self, name: str, due: float) -> None:
         try:
@@ -291,11 +296,15 @@ async def run(
                 wrong = sum(one.errors.total() for one in driver.seen.values())
                 show(gone, f"{done} done, {wrong} errors, {done / max(gone, 0.1):.1f} a second")
 
-            took = await driver.drive(asked.rate, asked.seconds, parts_of(asked.mix), tick)
+            try:
+                took = await driver.drive(asked.rate, asked.seconds, parts_of(asked.mix), tick)
+            finally:
+                if not asked.keep:
+                    # Also after Ctrl-C.
+                    gone, stayed = await driver.clean()
+                    told = f"{gone} readings and batches were deleted again"
+                    console.print(f"{told}; {stayed} stayed." if stayed else f"{told}.")
         console.print(table_of(driver.seen, took))
-        if not asked.keep:
-            gone = await driver.clean()
-            console.print(f"{gone} readings and batches were deleted again.", highlight=False)
     return int(any(one.errors for one in driver.seen.values()))
 
 
