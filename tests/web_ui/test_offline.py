@@ -191,11 +191,15 @@ def test_images_read_without_a_network_are_sent_when_it_returns_none_lost_none_d
         # Of the first two deliveries the reading is made and its answer is lost.
         house.lose_answers = 2
         mend(context, house)
-        sending = page.locator("[data-send]")
         for _ in range(3):
             page.wait_for_timeout(300)
-            if sending.is_visible():
-                sending.click()
+            # In one step: it goes away once the last one is sent.
+            page.evaluate(
+                """() => {
+                  const sending = document.querySelector("[data-send]");
+                  if (sending?.checkVisibility()) sending.click();
+                }"""
+            )
         sent(page, len(films))
         assert len(house.peer.readings) == len(films)
         assert len(house.peer.received) == len(films) + 2

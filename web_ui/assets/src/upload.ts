@@ -279,7 +279,9 @@ function sayAtOnce(): void {
   const words = JSON.parse(list.dataset["words"] ?? "{}") as Record<string, string>;
   document.body.addEventListener("htmx:beforeOnLoad", (event) => {
     const answer = (event as CustomEvent<{ xhr: XMLHttpRequest }>).detail.xhr;
-    if (!answer.getResponseHeader("HX-Redirect")) return;
+    // A session that has ended leads elsewhere, too, with a sentence in place of an answer.
+    const json = answer.getResponseHeader("Content-Type")?.startsWith("application/json");
+    if (!json || !answer.getResponseHeader("HX-Redirect")) return;
     const made = JSON.parse(answer.responseText) as Record<string, string | undefined>;
     const { outcome, tone } = made;
     if (outcome === "not_judged") status.textContent = words["notJudged"] ?? "";
