@@ -84,7 +84,7 @@ class Service:
         self._nursery = nursery or Nursery()
         self._owns_nursery = nursery is None
         self.decoders = Decoders(
-            settings.threads + spare_threads,
+            settings.threads,
             seconds=settings.decoding_seconds,
             memory=settings.decoding_memory_mb * 1024 * 1024,
             images=settings.decoding_images,

@@ -79,7 +79,7 @@ def create_app() -> FastAPI:
     # Before the processes that read images are started: they inherit it.
     os.nice(NICENESS)
     work = connect_work(settings.redis_url.get_secret_value(), settings.redis_ca_file)
-    # One waits for the process that reads its image while the others keep the cores busy.
+    # Some wait for the process that reads their image while the others keep the cores busy.
     service = Service(settings, name="inference_worker", spare_threads=2)
 
     @asynccontextmanager

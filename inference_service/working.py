@@ -70,7 +70,7 @@ class Worker:
         self._finishing = Finishing(service, work, self._let_go)
         self._something_ended = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._renewed = self._looked = time.monotonic()
+        self._looked = time.monotonic()
 
     def stop(self) -> None:
         """Take nothing more; `run` returns when what is at work is finished or given back."""
