@@ -39,6 +39,8 @@ _RADIUS = np.hypot(_DOWN, _ACROSS)
 _RING = np.minimum((_RADIUS / (SIDE / 2) * _RINGS).astype(int), _RINGS - 1).ravel()
 _OUTER = _RADIUS > 2
 _UPRIGHT = _OUTER & (np.abs(_DOWN) > np.abs(_ACROSS))
+#: Where the first orientation of each pixel's cell is.
+_CELL = (_ROWS * _CELLS // SIDE * _CELLS + _COLUMNS * _CELLS // SIDE) * _ORIENTATIONS
 #: Grey levels; a frame that varies less than this is no part of the picture.
 _FRAME_RANGE = 12.0
 #: Of each side that is kept at least, however empty the rest.
@@ -62,10 +64,10 @@ def thumbnail(pixels: Array) -> Floats:
     shrink = max(1, min(image.size) // (4 * SIDE))
     if shrink > 1:
         image = image.reduce(shrink)
-    image = image.convert("RGB")
     image = image.crop(_content(np.asarray(image.convert("L"))))
     # Down in steps of whole pixels, then by a triangle filter: a small image is blurred as much.
-    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    # Three channels only then: of a grey image they are all the same.
+    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR).convert("RGB")
     return np.asarray(small, np.float64) / 255.0
 
 
@@ -99,7 +101,7 @@ def of_thumbnail(colour: Floats) -> Floats:
     return np.concatenate(
         [
             np.clip(blocks, -3, 3).ravel(),
-            _orientations(standard).ravel(),
+            _orientations(standard),
             _colours(colour, grey),
             _levels(grey, standard, deviation),
             _spectrum(standard),
@@ -110,7 +112,8 @@ def of_thumbnail(colour: Floats) -> Floats:
 
 #: Where `of_thumbnail` puts the figures of colour, and the moments of the grey levels.
 _COLOURS_AT: Final = _THUMB**2 + _CELLS**2 * _ORIENTATIONS
-_MOMENTS_AT: Final = _COLOURS_AT + 11 + 2 * _CHROMA**2 + _BINS
+_COLOURS: Final = 11 + 2 * _CHROMA**2
+_MOMENTS_AT: Final = _COLOURS_AT + _COLOURS + _BINS
 
 
 def statistics(features: Floats) -> dict[str, float]:
@@ -168,22 +171,25 @@ def _orientations(standard: Floats) -> Floats:
     down, across = np.gradient(standard)
     strength = np.hypot(down, across)
     place = (np.arctan2(down, across) / (2 * np.pi) * _ORIENTATIONS) % _ORIENTATIONS
-    low = np.floor(place).astype(int) % _ORIENTATIONS
-    share = place - np.floor(place)
-    planes = np.zeros((SIDE, SIDE, _ORIENTATIONS))
-    planes[_ROWS, _COLUMNS, low] = strength * (1 - share)
-    planes[_ROWS, _COLUMNS, (low + 1) % _ORIENTATIONS] = strength * share
-    size = SIDE // _CELLS
-    cells = planes.reshape(_CELLS, size, _CELLS, size, _ORIENTATIONS).sum(axis=(1, 3))
+    low = place.astype(np.intp)
+    share = place - low
+    # Between the two nearest orientations, by how near each is.
+    cells = np.zeros(_CELLS**2 * _ORIENTATIONS)
+    for bins, weights in ((low, strength * (1 - share)), (low + 1, strength * share)):
+        places = _CELL + bins % _ORIENTATIONS
+        cells += np.bincount(places.ravel(), weights.ravel(), len(cells))
     return np.asarray(np.sqrt(cells / max(float(cells.sum()), 1e-6)))
 
 
 def _colours(colour: Floats, grey: Floats) -> Floats:
     """How much colour there is, which, and roughly where (Hasler and Suesstrunk 2003)."""
-    red_green = colour[..., 0] - colour[..., 1]
-    yellow_blue = (colour[..., 0] + colour[..., 1]) / 2 - colour[..., 2]
-    highest, lowest = colour.max(axis=2), colour.min(axis=2)
-    chroma = highest - lowest
+    red, green, blue = np.ascontiguousarray(np.moveaxis(colour, 2, 0))
+    highest = np.maximum(np.maximum(red, green), blue)
+    chroma = highest - np.minimum(np.minimum(red, green), blue)
+    if not chroma.any():
+        return np.zeros(_COLOURS)
+    red_green = red - green
+    yellow_blue = (red + green) / 2 - blue
     saturation = chroma / np.maximum(highest, 0.05)
     size = SIDE // _CHROMA
     places = [
