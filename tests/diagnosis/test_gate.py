@@ -43,6 +43,21 @@ def test_every_image_gives_the_same_number_of_finite_features(shape: tuple[int, 
         assert np.isfinite(found).all()
 
 
+def test_a_grey_image_looks_the_same_with_one_channel_and_with_three() -> None:
+    for pixels in (
+        film(2000),
+        np.random.default_rng(3).integers(0, 256, (90, 61)).astype(np.uint8),
+    ):
+        grey = look(pixels)
+        colour = look(np.repeat(pixels[..., np.newaxis], 3, axis=2))
+        assert np.array_equal(grey.thumbnail, colour.thumbnail)
+        assert np.array_equal(grey.features, colour.features)
+        # One coloured pixel, and there is colour.
+        spot = np.repeat(pixels[..., np.newaxis], 3, axis=2)
+        spot[30:50, 20:40] = (250, 10, 10)
+        assert not np.array_equal(look(spot).features, grey.features)
+
+
 def test_statistics_say_what_a_person_sees_and_stay_from_0_to_1() -> None:
     halves = np.zeros((64, 64), np.uint8)
     # Not side by side: a plain side would be cut off as a frame.

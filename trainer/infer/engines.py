@@ -194,6 +194,10 @@ def _ahead(
                 ahead.append(pool.submit(predict, block))
             if not ahead:
                 return
-            yield ahead.popleft().result()
+            block = ahead.popleft().result()
+            # What is ready goes with it: the disk takes as long for one block as for several.
+            while ahead and ahead[0].done():
+                block += ahead.popleft().result()
+            yield block
     finally:
         pool.shutdown(cancel_futures=True)
