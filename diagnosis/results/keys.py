@@ -18,7 +18,7 @@ from diagnosis.contracts import (
     listed_band,
 )
 from diagnosis.errors import StoreUnavailable
-from diagnosis.results.dictionary import ROWS
+from diagnosis.results import dictionary
 
 #: Bytes of JSON; more is no reading, however small it was compressed.
 MAX_JSON = 1_000_000
@@ -131,17 +131,17 @@ def top_class(prediction: Prediction) -> str | None:
 
 
 def packed(content: Wire) -> bytes:
-    pressing = zlib.compressobj(zdict=ROWS)
+    pressing = zlib.compressobj(zdict=dictionary.ROWS)
     return pressing.compress(content.model_dump_json().encode()) + pressing.flush()
 
 
 def unpacked(data: bytes) -> bytes:
-    """The JSON of a row, whether it was compressed with the dictionary or before there was one.
+    """The JSON of a row, whichever dictionary it was compressed with, or before there was one.
 
     Raises:
         zlib.error: it is damaged.
     """
-    return zlib.decompressobj(zdict=ROWS).decompress(data, MAX_JSON)
+    return zlib.decompressobj(zdict=dictionary.of(data)).decompress(data, MAX_JSON)
 
 
 def readable(row: bytes) -> Prediction:
