@@ -17,11 +17,17 @@ WATCHED = {
     ("node", "edge"),
     ("node", "web"),
     ("node", "inference"),
+    ("node", "monitoring"),
+    ("nginx", "edge"),
+    ("redis", "redis"),
+    ("prometheus", "prometheus"),
     ("sightline", "web"),
     ("sightline", "identity"),
     ("sightline", "inference"),
     ("sightline", "worker"),
 }
+#: An exporter answers also where what it asks is away, and says so in its figure.
+HEARD = {"nginx_up": ["1"], "redis_up": ["1"]}
 SECRET = "sightline-dev/alerts/webhooks"
 _WAIT_SECONDS = 180
 
@@ -37,6 +43,7 @@ def monitoring(bench: Bench) -> None:
         queue = _listen_to_the_topic(bench)
         boxes.boot("monitoring")
         _until(lambda: _up(boxes) >= WATCHED, lambda: f"targets: {_targets(boxes)}")
+        _until(lambda: _heard(boxes) == HEARD, lambda: f"figures: {_heard(boxes)}")
         _until(
             lambda: any("SightlineWatchdog" in one for one in came),
             lambda: _log(boxes, "sightline-alertmanager"),
@@ -86,6 +93,15 @@ def _targets(boxes: Boxes) -> list[tuple[str, str, str, str]]:
 
 def _up(boxes: Boxes) -> set[tuple[str, str]]:
     return {(job, role) for job, role, health, _ in _targets(boxes) if health == "up"}
+
+
+def _heard(boxes: Boxes) -> dict[str, list[str]]:
+    """What each exporter says of what it asks."""
+    said = {name: _asked(boxes, f"query?query={name}") for name in HEARD}
+    return {
+        name: [one["value"][1] for one in json.loads(text)["data"]["result"]] if text else []
+        for name, text in said.items()
+    }
 
 
 def _log(boxes: Boxes, unit: str) -> str:
