@@ -101,8 +101,8 @@ class BucketImageStore:
             self._delete(versions)
         return any(one["IsLatest"] and "Size" in one for one in versions)
 
-    def delete_many(self, digests: Iterable[str]) -> None:
-        """See `ImageStore.delete_many`."""
+    def delete_many(self, digests: Iterable[str], *, durably: bool = True) -> None:  # noqa: ARG002
+        """See `ImageStore.delete_many`. What a bucket deletes stays deleted."""
         with ThreadPoolExecutor(_TOGETHER) as pool:
             list(pool.map(self.delete, digests))
 

@@ -72,8 +72,9 @@ class ImageStore(Protocol):
     def delete(self, digest: str) -> bool:
         """Remove an image; True where there was one."""
 
-    def delete_many(self, digests: Iterable[str]) -> None:
-        """As `delete` for each. Where it raises, some may be gone."""
+    def delete_many(self, digests: Iterable[str], *, durably: bool = True) -> None:
+        """As `delete` for each. Where it raises, some may be gone; where they need not be gone
+        `durably`, a power failure just after it may bring some back until they are swept."""
 
     def sweep(self, older_than: timedelta) -> int:
         """Remove the images last put longer ago than `older_than`; how many there were."""
@@ -110,7 +111,7 @@ class MemoryImageStore:
         with self._lock:
             return self._images.pop(digits_of(digest), None) is not None
 
-    def delete_many(self, digests: Iterable[str]) -> None:
+    def delete_many(self, digests: Iterable[str], *, durably: bool = True) -> None:  # noqa: ARG002
         """See `ImageStore.delete_many`."""
         for digest in digests:
             self.delete(digest)
@@ -164,13 +165,13 @@ class FolderImageStore:
 
     def delete(self, digest: str) -> bool:
         """See `ImageStore.delete`."""
-        return bool(self._deleted([digest]))
+        return bool(self._deleted([digest], durably=True))
 
-    def delete_many(self, digests: Iterable[str]) -> None:
+    def delete_many(self, digests: Iterable[str], *, durably: bool = True) -> None:
         """See `ImageStore.delete_many`."""
-        self._deleted(digests)
+        self._deleted(digests, durably=durably)
 
-    def _deleted(self, digests: Iterable[str]) -> list[Path]:
+    def _deleted(self, digests: Iterable[str], *, durably: bool) -> list[Path]:
         """Those that were there."""
         gone = []
         with _as_store_errors():
@@ -178,7 +179,7 @@ class FolderImageStore:
                 with suppress(FileNotFoundError):
                     path.unlink()
                     gone.append(path)
-            for folder in {path.parent for path in gone}:
+            for folder in {path.parent for path in gone if durably}:
                 sync(folder)
         return gone
 

@@ -137,7 +137,10 @@ class Finishing:
                 for one, prediction in others
                 if await self._results.get(prediction.unit, prediction.id) is not None
             ]
-            await self._intake.drop([(one.taken.batch, one.taken.item) for one in read])
+            # Not durably: nobody has asked for it, and the next files wait for the same disk.
+            await self._intake.drop(
+                [(one.taken.batch, one.taken.item) for one in read], durably=False
+            )
         except StoreUnavailable as error:
             log.warning("batches", cause=error.cause)
 

@@ -210,11 +210,10 @@ class Intake:
         )
         return found[0] if found and found[0].number == number else None
 
-    async def drop(self, files: Sequence[tuple[Batch, BatchItem]]) -> None:
-        """Delete the bytes of files that nobody will read."""
-
+    async def drop(self, files: Sequence[tuple[Batch, BatchItem]], *, durably: bool = True) -> None:
+        """Delete the bytes of files that nobody will read; for `durably` see `ImageStore`."""
         names = [self.spooled(batch, one) for batch, one in files if one.digest is not None]
-        await asyncio.to_thread(self.spool.delete_many, names)
+        await asyncio.to_thread(self.spool.delete_many, names, durably=durably)
 
     @staticmethod
     def spooled(batch: Batch, item: BatchItem) -> str:

@@ -104,6 +104,19 @@ def test_many_are_put_and_deleted_as_one_by_one(store: ImageStore, clock: Clock)
     assert (store.get(ONE), store.get(TWO)) == (None, None)
 
 
+def test_what_need_not_be_gone_durably_does_not_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderImageStore(tmp_path / "images")
+    store.put_many({ONE: b"one", TWO: b"two"})
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    store.delete_many([ONE], durably=False)
+    assert (store.get(ONE), synced) == (None, [])
+    store.delete_many([TWO])
+    assert (store.get(TWO), len(synced)) == (None, 1)
+
+
 def test_of_many_none_is_there_where_one_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

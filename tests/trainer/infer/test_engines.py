@@ -1,4 +1,4 @@
-"""Blocks of files: computed ahead of whoever takes their answers, and handed over in their order."""
+"""Blocks of files: computed ahead of whoever takes their answers, handed over in their order."""
 
 import threading
 from collections.abc import Sequence
