@@ -194,10 +194,10 @@ def _ahead(
                 ahead.append(pool.submit(predict, block))
             if not ahead:
                 return
-            block = ahead.popleft().result()
+            ready = ahead.popleft().result()
             # What is ready goes with it: the disk takes as long for one block as for several.
             while ahead and ahead[0].done():
-                block += ahead.popleft().result()
-            yield block
+                ready += ahead.popleft().result()
+            yield ready
     finally:
         pool.shutdown(cancel_futures=True)
