@@ -300,6 +300,8 @@ class Instance:
         grafana = {
             "GF_SERVER_ROOT_URL": f"{self.public_url}/grafana/",
             "PROMETHEUS_URL": "http://127.0.0.1:9090",
+            # Whoever else comes and says who is asking is refused.
+            "GF_AUTH_PROXY_WHITELIST": ", ".join(self.told["edge"]),
         }
         self.write("grafana.env", "".join(f"{n}='{v}'\n" for n, v in grafana.items()))
         text = json.dumps(prometheus(self.told), indent=2)

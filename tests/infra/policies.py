@@ -204,6 +204,13 @@ def everything_is_named(resources: list[Resource]) -> Iterator[str]:
             yield f"{one['address']} has no tag System"
 
 
+def grafana_sees_who_comes(resources: list[Resource]) -> Iterator[str]:
+    """It believes the edge alone, so the balancer keeps the address of who comes."""
+    groups = [one for _, one in of(resources, "aws_lb_target_group") if one["port"] == 3000]
+    if len(groups) != 1 or str(groups[0].get("preserve_client_ip")).lower() != "true":
+        yield "who comes to Grafana comes with the balancer's address"
+
+
 def training_ends(resources: list[Resource]) -> Iterator[str]:
     """No trainer starts by apply, none stays, and somebody is told what it costs."""
     groups = [one for at, one in of(resources, "aws_autoscaling_group") if ".trainer." in at]
@@ -227,6 +234,7 @@ RULES: tuple[Rule, ...] = (
     no_door_but_sessions,
     no_secret_is_in_it,
     everything_is_named,
+    grafana_sees_who_comes,
     training_ends,
 )
 

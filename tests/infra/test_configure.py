@@ -27,6 +27,7 @@ TOLD: dict[str, Any] = {
     "redis": {"kind": "elasticache", "host": "redis.example", "port": 6379, "prefix": "test-"},
     "secrets": "test/",
     "files": "files.example",
+    "edge": ["10.42.32.0/22", "10.42.36.0/22"],
     "buckets": {
         "models": "test-models",
         "datasets": "test-datasets",
@@ -183,6 +184,7 @@ def test_monitoring_asks_redis_as_its_own_user(
     assert "a password" not in exporter["ARGS"]
     grafana = _environment(written / "etc" / "grafana.env")
     assert grafana["GF_SERVER_ROOT_URL"] == "https://sightline.example.org/grafana/"
+    assert grafana["GF_AUTH_PROXY_WHITELIST"] == "10.42.32.0/22, 10.42.36.0/22"
 
 
 def test_the_trainer_gets_a_password_of_redis_where_it_posts_readings(

@@ -113,6 +113,11 @@ WRONG: list[tuple[policies.Rule, list[Resource]]] = [
     ),
     (policies.no_secret_is_in_it, [one("random_password")]),
     (policies.everything_is_named, [one("aws_vpc", tags_all={"Name": "vpc"})]),
+    (policies.grafana_sees_who_comes, []),
+    (
+        policies.grafana_sees_who_comes,
+        [one("aws_lb_target_group", port=3000, preserve_client_ip="false")],
+    ),
     (policies.training_ends, []),
     (
         policies.training_ends,
@@ -159,6 +164,8 @@ def test_what_is_right_is_let_through() -> None:
         *trainer,
         *alarms,
         one("aws_budgets_budget"),
+        one("aws_lb_target_group", port=3000, preserve_client_ip="true"),
+        one("aws_lb_target_group", port=8001, preserve_client_ip="false"),
     ]
     assert policies.broken(right) == []
 

@@ -3,10 +3,10 @@
 
 locals {
   listeners = {
-    web       = { port = 8001, fleet = "web", path = "/readyz" }
-    inference = { port = 8002, fleet = "inference", path = "/readyz" }
-    identity  = { port = 8003, fleet = "web", path = "/readyz" }
-    grafana   = { port = 3000, fleet = "monitoring", path = "/api/health" }
+    web       = { port = 8001, fleet = "web", path = "/readyz", sees_caller = false }
+    inference = { port = 8002, fleet = "inference", path = "/readyz", sees_caller = false }
+    identity  = { port = 8003, fleet = "web", path = "/readyz", sees_caller = false }
+    grafana   = { port = 3000, fleet = "monitoring", path = "/api/health", sees_caller = true }
   }
 }
 
@@ -24,6 +24,7 @@ resource "aws_lb" "this" {
 }
 
 # Callers' addresses are not preserved: they are Nginx's, and one that called itself would get no answer.
+# Grafana sees them, calls nobody by this way, and believes those of the edge's subnets alone.
 resource "aws_lb_target_group" "this" {
   #checkov:skip=CKV_AWS_378:Inside the VPC the services speak plain HTTP, see docs/decisions on AWS.
   for_each = local.listeners
@@ -33,7 +34,7 @@ resource "aws_lb_target_group" "this" {
   protocol             = "TCP"
   port                 = each.value.port
   target_type          = "instance"
-  preserve_client_ip   = "false"
+  preserve_client_ip   = tostring(each.value.sees_caller)
   deregistration_delay = 45
 
   health_check {

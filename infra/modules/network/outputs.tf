@@ -10,6 +10,13 @@ output "subnet_ids" {
   }
 }
 
+output "subnet_cidrs" {
+  description = "Addresses of the subnets by kind."
+  value = {
+    for kind in local.kinds : kind => [for zone in var.zones : local.subnets["${kind}-${zone}"].cidr]
+  }
+}
+
 output "s3_prefix_list_id" {
   description = "Addresses of S3, for security group rules."
   value       = aws_vpc_endpoint.s3.prefix_list_id

@@ -44,6 +44,8 @@ locals {
     files    = module.data.files
     buckets  = module.data.bucket_names
     options  = var.options
+    # Where Nginx is: Grafana believes nobody else about who is asking.
+    edge = module.network.subnet_cidrs.edge
     # Where no webhook is set, alerts go where AWS's own go; null: to nobody.
     topic = length(var.alert_addresses) == 0 ? null : aws_sns_topic.alerts.arn
   }

@@ -37,6 +37,17 @@ run "six_kinds_in_each_zone_without_public_addresses" {
   }
 }
 
+run "the_addresses_of_each_kind_are_told" {
+  command = plan
+
+  assert {
+    condition = output.subnet_cidrs.edge == [
+      for zone in ["eu-west-1a", "eu-west-1b"] : aws_subnet.this["edge-${zone}"].cidr_block
+    ]
+    error_message = "Grafana would believe others than the edge."
+  }
+}
+
 run "no_way_out_where_nobody_needs_one" {
   command = plan
 
