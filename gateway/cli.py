@@ -250,6 +250,10 @@ def prepare_deployment(
     grafana: Annotated[
         str, typer.Option(help="Where Grafana listens, HOST:PORT; shown to the role ops.")
     ] = "",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Of 127.0.0.1, for a Prometheus on this server."),
+    ] = None,
 ) -> None:
     """Write what the services of a server or of containers start with, below /etc/sightline and
     /var/lib/sightline: users of Redis, keys, a certificate, the proxy's configuration, settings.
@@ -259,8 +263,8 @@ def prepare_deployment(
     given = (certificate, certificate_key) if certificate and certificate_key else None
     try:
         chosen = Place.read(place)
-        if grafana:
-            chosen = Place.model_validate({**chosen.model_dump(), "grafana": grafana})
+        more = {"grafana": grafana or None, "metrics_port": metrics_port}
+        chosen = Place.model_validate({**chosen.model_dump(), **more})
         prepare(chosen, host_name, public_port=public_port, certificate=given)
     except ValidationError as problem:
         wrong = ", ".join(str(one["input"]) for one in problem.errors())

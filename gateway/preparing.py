@@ -52,6 +52,10 @@ class Place(BaseModel):
     web: Upstream
     status: StatusListener | None = None
     """Where Nginx tells its exporter how it is."""
+    worker: Upstream | None = None
+    """Where a worker tells how it is, where Prometheus cannot ask it by itself."""
+    metrics_port: Port | None = None
+    """A port of 127.0.0.1 on which Nginx hands on the figures of all services, if wanted."""
     grafana: Upstream | None = None
     """Where Grafana listens, if there is one."""
     https_port: Port
@@ -129,8 +133,10 @@ def prepare(
     for service in ("inference", "web"):
         _write(folder(service) / PUBLIC_KEY, key.with_suffix(".pub").read_text("ascii"), False)
 
-    # As the exporter takes it: by the address that it is told to ask.
-    exporter = json.dumps({place.redis_url("exporter", ""): passwords["exporter"]})
+    # As the exporter takes it: by the address that it is told to ask, in which the user may stand.
+    asked = place.redis_url("exporter", "")
+    known = dict.fromkeys((asked, asked.replace("exporter@", "")), passwords["exporter"])
+    exporter = json.dumps(known)
     _write(folder("redis-exporter") / "redis.json", exporter)
 
     urls = {user: place.redis_url(user, word) for user, word in passwords.items()}
@@ -196,6 +202,8 @@ def nginx_variables(place: Place, names: Sequence[str], public_port: int) -> Ngi
         inference_upstream=place.inference,
         identity_upstream=place.identity,
         grafana_upstream=place.grafana,
+        worker_upstream=place.worker if place.metrics_port else None,
+        metrics_port=place.metrics_port,
         status_listen=place.status,
         static_dir=static,
         error_pages_dir=static / "dist" / "errors",

@@ -112,6 +112,11 @@ class NginxVariables(Limits):
     """Where the identity service listens."""
     grafana_upstream: Upstream | None = None
     """Where Grafana listens, for whoever has the role ops; None: there is none."""
+    worker_upstream: Upstream | None = None
+    """Where a worker tells how it is; None: nobody asks it through here."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """A port of 127.0.0.1 on which Prometheus, on the same machine, finds each service's figures
+    below its role (`/web/metrics`); None: there is none."""
     status_listen: StatusListener | None = None
     """Where Nginx tells its exporter how it is (`stub_status`): an address of the private side, or
     a unix socket. None: nowhere."""

@@ -1,10 +1,13 @@
 #!/bin/sh
-# Install, upgrade or go back: install.sh --host-name NAME [--certificate FILE --certificate-key FILE]
+# Install, upgrade or go back:
+# install.sh --host-name NAME [--certificate FILE --certificate-key FILE] [--monitoring on|off]
 #
 # Sets up the whole system on one server (Debian 12, systemd) from the bundle that this script lies
 # in, without a network. Run the script of a newer bundle to upgrade, and that of an older one to go
-# back; what was stored stays. Run again, it changes nothing that is as it should be. The name and
-# the certificate are asked for once.
+# back; what was stored stays. Run again, it changes nothing that is as it should be. The name, the
+# certificate and whether it is watched are asked for once. With `--monitoring on` Prometheus,
+# Alertmanager and exporters run, too, for this server alone. Whom Alertmanager tells stands in
+# SIGHTLINE_ALERTS_PAGE, _TICKET and _WATCHDOG of the environment; given once, each stays.
 set -eu
 
 bundle=$(cd "$(dirname "$0")" && pwd)
@@ -19,11 +22,13 @@ fail() {
 name=
 certificate=
 key=
+monitoring=
 while [ $# -gt 0 ]; do
     case $1 in
     --host-name) name=$2 ;;
     --certificate) certificate=$2 ;;
     --certificate-key) key=$2 ;;
+    --monitoring) monitoring=$2 ;;
     *) fail "what is $1? See the first lines of this script" ;;
     esac
     shift 2
@@ -34,6 +39,10 @@ if [ -z "$name" ]; then
     [ -e /etc/sightline/host-name ] || fail "--host-name says under which name people come here"
     name=$(cat /etc/sightline/host-name)
 fi
+monitoring=${monitoring:-$(cat /etc/sightline/monitoring 2>/dev/null || echo off)}
+case $monitoring in on | off) ;; *) fail "--monitoring is on or off" ;; esac
+# Debian's units that watch, and ours.
+watchers="prometheus prometheus-node-exporter prometheus-nginx-exporter prometheus-redis-exporter"
 
 say "version $version: is it as it was made?"
 (cd "$bundle" && sha256sum --quiet --check SHA256SUMS) || fail "the bundle was changed or is not whole"
@@ -61,11 +70,22 @@ if [ -e "$home/debs/Packages" ]; then
     apt update
     apt install --yes --no-install-recommends curl fonts-dejavu-core libharfbuzz-subset0 libpango-1.0-0 \
         libpangoft2-1.0-0 nginx-light python3 redis-server >/dev/null
+    # shellcheck disable=SC2086 # a list
+    if [ "$monitoring" = on ]; then apt install --yes --no-install-recommends $watchers prometheus-alertmanager >/dev/null; fi
 fi
-for program in curl nginx python3 redis-server; do
+programs="curl nginx python3 redis-server"
+debians="nginx redis-server"
+if [ "$monitoring" = on ]; then
+    programs="$programs $watchers prometheus-alertmanager"
+    debians="$debians prometheus-alertmanager"
+fi
+for program in $programs; do
     command -v "$program" >/dev/null || fail "$program is missing, and the bundle does not bring it"
 done
-systemctl disable --quiet --now nginx.service redis-server.service 2>/dev/null || true
+# Debian's own units of what ours start.
+for unit in $debians; do
+    systemctl disable --quiet --now "$unit.service" 2>/dev/null || true
+done
 
 say "programs of ours"
 if [ ! -e "$home/venv/whole" ]; then
@@ -87,7 +107,9 @@ install -D -m 644 "$home/systemd/sightline.tmpfiles" /etc/tmpfiles.d/sightline.c
 systemd-sysusers
 install -d -m 755 /etc/sightline /var/lib/sightline
 echo "$name" >/etc/sightline/host-name
+echo "$monitoring" >/etc/sightline/monitoring
 set -- prepare host --host-name "$name"
+if [ "$monitoring" = on ]; then set -- "$@" --metrics-port 9110; fi
 if [ -n "$certificate" ]; then set -- "$@" --certificate "$certificate" --certificate-key "$key"; fi
 "$home/venv/bin/gateway" "$@"
 chown -R sightline-redis:sightline /etc/sightline/redis /var/lib/sightline/redis
@@ -111,6 +133,37 @@ if [ -e "$home/venv/lib/python3.11/site-packages/inference_service/worker.py" ];
     units="$units sightline-worker"
 fi
 for unit in $units; do install -m 644 "$home/systemd/$unit.service" /etc/systemd/system/; done
+if [ "$monitoring" = on ]; then
+    chown prometheus /etc/sightline/redis.json
+    told=/etc/sightline/alerts.env
+    touch "$told"
+    (
+        umask 077
+        for which in PAGE TICKET WATCHDOG; do
+            address=$(printenv "SIGHTLINE_ALERTS_$which" || sed -n "s/^SIGHTLINE_ALERTS_$which='\(.*\)'\$/\1/p" "$told")
+            case $address in *[!A-Za-z0-9:/?#@!\$\&\(\)*+,\;=._~%-]*) fail "SIGHTLINE_ALERTS_$which is no address" ;; esac
+            echo "SIGHTLINE_ALERTS_$which='$address'"
+        done >"$told.new"
+    )
+    mv "$told.new" "$told"
+    install -m 644 "$home/systemd/sightline-alertmanager.service" /etc/systemd/system/
+    for unit in $watchers; do
+        install -D -m 644 "$home/systemd/monitoring/$unit.conf" "/etc/systemd/system/$unit.service.d/sightline.conf"
+    done
+    units="$units $watchers sightline-alertmanager"
+else
+    # What was on before; a Prometheus that is not ours goes on.
+    for unit in $watchers sightline-alertmanager; do
+        ours="/etc/systemd/system/$unit.service.d/sightline.conf"
+        if [ "$unit" = sightline-alertmanager ]; then ours=/etc/systemd/system/$unit.service; fi
+        if [ -e "$ours" ]; then
+            systemctl disable --quiet --now "$unit.service"
+            # One of them calls it a failure to be ended.
+            systemctl reset-failed "$unit.service" 2>/dev/null || true
+            rm "$ours"
+        fi
+    done
+fi
 ln -sfn "$home" /opt/sightline/current.new
 mv -T /opt/sightline/current.new /opt/sightline/current
 rm -f /usr/sbin/policy-rc.d
@@ -128,6 +181,15 @@ until curl -fsSko /dev/null "https://127.0.0.1/sign-in" 2>/dev/null &&
     [ "$tries" -lt 180 ] || fail "not ready after three minutes: journalctl -u 'sightline-*'"
     sleep 1
 done
+if [ "$monitoring" = on ]; then
+    tries=0
+    until curl -fso /dev/null http://127.0.0.1:9090/-/ready && curl -fso /dev/null http://127.0.0.1:9093/-/ready; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 180 ] || fail "nothing watches after three minutes: journalctl -u prometheus -u sightline-alertmanager"
+        sleep 1
+    done
+    say "Prometheus is on http://127.0.0.1:9090 of this server, Alertmanager on http://127.0.0.1:9093"
+fi
 say "READY: https://$name (version $version)"
 say "sightline invite-admin    prints a one-time link for the first admin"
 if [ -e /etc/sightline/tls/ca.pem ]; then

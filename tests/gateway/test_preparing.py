@@ -1,5 +1,6 @@
 """What a deployment starts with: whole, kept when written again, and each service's own alone."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -21,6 +22,7 @@ from inference_service.settings import Settings as InferenceSettings
 from web_ui.settings import Settings as WebSettings
 
 NAME = "sightline.example.org"
+ROOT = Path(__file__).parents[2]
 
 
 def environment(path: Path) -> dict[str, str]:
@@ -74,6 +76,23 @@ def test_grafana_has_a_place_where_it_is_told_and_only_there(
     assert 'server "grafana:3000";' in configuration.read_text()
 
 
+def test_figures_are_handed_on_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Place] = []
+    monkeypatch.setattr("gateway.cli.prepare", lambda one, *_, **__: taken.append(one))
+    words = ["prepare", "host", "--host-name", NAME]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert CliRunner().invoke(app, [*words, "--metrics-port", "9110"]).exit_code == 0
+    configuration = tmp_path / "etc/sightline/nginx.conf"
+    for one, expected in zip(taken, (False, True), strict=True):
+        prepare(one, [NAME], root=tmp_path)
+        text = configuration.read_text()
+        assert ("listen 127.0.0.1:9110;" in text) == expected
+        assert ('server "unix:/run/sightline/worker.sock";' in text) == expected
+        assert ("location = /worker/metrics" in text) == expected
+
+
 def test_the_public_key_is_that_of_the_private_one(place: Place, tmp_path: Path) -> None:
     prepare(place, [NAME], root=tmp_path)
     gateway = tmp_path / "var/lib/sightline/gateway"
@@ -81,6 +100,24 @@ def test_the_public_key_is_that_of_the_private_one(place: Place, tmp_path: Path)
     for service in ("inference", "web"):
         assert read_public_key(folder(place, tmp_path, service) / "identity.pub") == own
     assert (gateway / "identity" / "identity.key").stat().st_mode & 0o077 == 0
+
+
+def test_the_exporter_of_redis_finds_its_password_by_what_it_is_told_to_ask(
+    place: Place, tmp_path: Path
+) -> None:
+    """A unit on a socket names the user apart from the address, a container within it."""
+    prepare(place, [NAME], root=tmp_path)
+    known = json.loads((folder(place, tmp_path, "redis-exporter") / "redis.json").read_text())
+    users = passwords_in(folder(place, tmp_path, "redis") / "redis" / "users.acl")
+    told = {
+        "host": "infra/systemd/monitoring/prometheus-redis-exporter.conf",
+        "compose": "docker-compose.yml",
+    }
+    text = (
+        ROOT / told["compose" if place.configuration.startswith("/prepared") else "host"]
+    ).read_text()
+    (asked,) = re.findall(r"--redis\.addr=(\S+?)[, ]", text)
+    assert known[asked] == users["exporter"]
 
 
 def test_written_again_nothing_secret_changes(place: Place, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "public": {"server_names": ("sightline.example.org",), "listen_address": "0.0.0.0"},
     "tcp": {"web_upstream": "localhost:8000", "inference_upstream": "127.0.0.1:8001"},
     "grafana": {"grafana_upstream": "127.0.0.1:3000", "status_listen": "127.0.0.1:18098"},
+    "watched": {"metrics_port": 18097, "worker_upstream": "unix:/run/worker.sock"},
     "large": {"worker_processes": 4, "worker_connections": 4096},
     "tls": TLS,
     "tls-behind-a-port": {**TLS, "public_port": 443},
@@ -101,7 +102,7 @@ def gixy(configuration: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["plain", "tls", "grafana", "deployment"])
+@pytest.mark.parametrize("name", ["plain", "tls", "grafana", "watched", "deployment"])
 def test_gixy_finds_nothing(tmp_path: Path, name: str) -> None:
     configuration = tmp_path / "nginx.conf"
     configuration.write_text(render(variant(tmp_path, name)))

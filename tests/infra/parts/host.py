@@ -7,8 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.infra.engine import ROOT, Engine, ensure_base_images
 from tests.infra.parts import NotPossible
@@ -40,6 +41,26 @@ FILM = "/opt/sightline/current/models/chest_xray_pneumonia/2/demo"
 READINGS = "https://localhost/api/v1/predictions"
 #: What ends is ready again within this, also where others work on the same processors.
 _READY_SECONDS = 300
+#: The ports that others may come to, watched or not.
+DOORS = {80, 443}
+#: Job and role of everything that Prometheus hears from.
+WATCHED = {
+    *(("sightline", role) for role in ("web", "identity", "inference", "worker")),
+    *((job, "") for job in ("nginx", "node", "prometheus", "redis")),
+}
+WEBHOOK = "http://127.0.0.1:8099/hook"
+#: Somebody who is told; what came is in /root/told.
+TOLD = """\
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Told(BaseHTTPRequestHandler):
+    def do_POST(self):
+        with open("/root/told", "ab") as file:
+            file.write(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(204)
+        self.end_headers()
+open("/root/told", "w").close()
+HTTPServer(("127.0.0.1", 8099), Told).serve_forever()
+"""
 UNITS = ("redis", "identity", "chainer", "inference", "web", "nginx")
 
 
@@ -108,7 +129,7 @@ def bundle() -> Path:
 
 
 def single_host(_: object = None) -> None:
-    """Install, read, kill, upgrade, go back; what was read stays."""
+    """Install, read, kill, upgrade, go back; what was read stays, and it is watched meanwhile."""
     file = bundle()
     with box() as host:
         host.copy(file, "/root/bundle.tar.gz")
@@ -116,10 +137,12 @@ def single_host(_: object = None) -> None:
         first = host.shell("basename /root/sightline-*").strip()
         _install(host, f"/root/{first}", "--host-name", "localhost")
         assert "/welcome/" in host.run("sightline", "invite-admin")
+        assert _listening(host) == DOORS
         made = [_read(host)]
         for unit in UNITS:
             host.run("systemctl", "kill", "--signal=KILL", f"sightline-{unit}")
             made.append(_read_again(host))
+        _watched(host, f"/root/{first}")
         # The same program under a newer name: what is tested is the way, there and back.
         newer = (
             f"cd /root && cp -R {first} sightline-99.0.0 && cd sightline-99.0.0"
@@ -130,8 +153,12 @@ def single_host(_: object = None) -> None:
         _install(host, "/root/sightline-99.0.0")
         assert host.run("readlink", "/opt/sightline/current").strip() == "/opt/sightline/99.0.0"
         made.append(_read_again(host))
-        _install(host, f"/root/{first}")
+        _until_watched(host)
+        _install(host, f"/root/{first}", "--monitoring", "off")
         made.append(_read_again(host))
+        assert _listening(host) == DOORS
+        failed = host.shell("systemctl list-units --failed --no-legend 'sightline-*' 'prometheus*'")
+        assert not failed.strip(), failed
         answer = host.shell(f"{_CURL} {READINGS}?limit=50")
         kept = {one["id"] for one in json.loads(answer)["items"]}
         assert set(made) <= kept, "a reading that was answered is gone"
@@ -148,10 +175,11 @@ _CURL = (
 )
 
 
-def _install(host: Box, folder: str, *words: str) -> None:
-    said = host.shell(f"{folder}/install.sh {' '.join(words)} 2>&1", check=False)
+def _install(host: Box, folder: str, *words: str, before: str = "") -> None:
+    said = host.shell(f"{before} {folder}/install.sh {' '.join(words)} 2>&1", check=False)
     if "READY" not in said:
-        journal = host.shell("journalctl --no-pager -n 60 -u 'sightline-*'", check=False)
+        units = "-u 'sightline-*' -u 'prometheus*'"
+        journal = host.shell(f"journalctl --no-pager -n 60 {units}", check=False)
         raise AssertionError(f"{said}\n{journal}")
 
 
@@ -175,6 +203,77 @@ def _read_again(host: Box) -> str:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
+
+
+# ---- watched by itself ---------------------------------------------------------------------------
+
+
+def _watched(host: Box, folder: str) -> None:
+    """Prometheus hears from everything, somebody is told, and nobody elsewhere may ask."""
+    host.shell(f"cat > /root/told.py <<'END'\n{TOLD}END")
+    host.shell("setsid python3 /root/told.py </dev/null >/root/told.log 2>&1 &")
+    told = f"SIGHTLINE_ALERTS_WATCHDOG={WEBHOOK}"
+    _install(host, folder, "--monitoring", "on", before=told)
+    _until_watched(host)
+    _until(lambda: "SightlineWatchdog" in host.run("cat", "/root/told"), "word of an alert")
+    assert host.run("stat", "-c", "%U %a", "/etc/sightline/alerts.env").split() == ["root", "600"]
+    assert f"WATCHDOG='{WEBHOOK}'" in host.run("cat", "/etc/sightline/alerts.env")
+    assert _listening(host) == DOORS
+    public = host.shell("curl -sko /dev/null -w '%{http_code}' https://localhost/metrics")
+    assert public.strip() == "404"
+    refused = host.shell(f'SIGHTLINE_ALERTS_PAGE="x\'y" {folder}/install.sh 2>&1', check=False)
+    assert "SIGHTLINE_ALERTS_PAGE is no address" in refused, refused
+    # A service that ends is seen to, and its alert is told.
+    host.run("systemctl", "stop", "sightline-worker")
+    _until(lambda: ("sightline", "worker") not in _up(host), "word that the worker is away")
+    host.run("systemctl", "start", "sightline-worker")
+
+
+def _until_watched(host: Box) -> None:
+    def heard() -> bool:
+        return _up(host) == WATCHED and _asked(host, "min(redis_up * on() nginx_up)") == ["1"]
+
+    _until(heard, "word of everything", lambda: f"{sorted(WATCHED - _up(host))}")
+
+
+def _up(host: Box) -> set[tuple[str, str]]:
+    """Job and role of what Prometheus hears from."""
+    found = _query(host, "up == 1")
+    return {(one["metric"]["job"], one["metric"].get("role", "")) for one in found}
+
+
+def _asked(host: Box, query: str) -> list[str]:
+    return [one["value"][1] for one in _query(host, query)]
+
+
+def _query(host: Box, query: str) -> list[dict[str, Any]]:
+    address = "http://127.0.0.1:9090/api/v1/query"
+    said = host.run(
+        "curl", "-sG", "--data-urlencode", f"query={query}", address, check=False
+    ).strip()
+    return list(json.loads(said)["data"]["result"]) if said else []
+
+
+def _listening(host: Box) -> set[int]:
+    """The ports that others may come to: those of TCP that listen, but for loopback."""
+    code = (
+        "for f in ('tcp', 'tcp6'):\n"
+        "    for line in list(open(f'/proc/net/{f}'))[1:]:\n"
+        "        _, at, _, state = line.split()[:4]\n"
+        "        host, port = at.split(':')\n"
+        "        loopback = host == '0100007F' or host == '0' * 24 + '01000000'\n"
+        "        if state == '0A' and not loopback: print(int(port, 16))\n"
+    )
+    return {int(port) for port in host.run("python3", "-c", code).split()}
+
+
+def _until(
+    condition: Callable[[], bool], what: str, otherwise: Callable[[], str] = lambda: ""
+) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} {otherwise()}"
+        time.sleep(1)
 
 
 if __name__ == "__main__":
