@@ -12,7 +12,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from infra.release import bundle, debs, wheels
+from infra.release import bundle, debs, images, wheels
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("gateway", "inference", "web", "s3")
@@ -70,9 +70,11 @@ def main() -> int:
         if given.trainer:
             named = ["trainer", *(["gpu"] if given.gpu else [])]
             _trainer(Path(scratch) / "trainer" / folder.name, named, given.out, version, epoch)
-    if not given.no_images:
-        _images(version, ["train"] if given.trainer else [])
-    return 0
+    reason = "as was asked for" if given.no_images else images.none_because()
+    if reason:
+        say(f"the release is without images: {reason}")
+        return 0
+    return _images(given.out / f"sightline-{version}-images", version, trainer=given.trainer)
 
 
 def _uv(into: Path, scratch: Path) -> None:
@@ -94,24 +96,25 @@ def _trainer(folder: Path, locks: list[str], out: Path, version: str, epoch: int
     _tell(file)
 
 
-def _images(version: str, profiles: list[str]) -> None:
-    if shutil.which("docker") is None:
-        return say("no images: docker is not installed")
-    asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-    alive = subprocess.run(["docker", "version"], capture_output=True, check=False)
-    if asked.returncode != 0 or alive.returncode != 0:
-        return say("no images: no Docker Engine with compose answers")
+def _images(start: Path, version: str, *, trainer: bool) -> int:
+    """Build and save the images; 1 where one cannot be made."""
     say("images")
-    environment = os.environ | {"SIGHTLINE_VERSION": version}
-    named = [word for one in profiles for word in ("--profile", one)]
-    command = ["docker", "compose", *named, "build"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    shown = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"]
-    made = subprocess.run(shown, env=environment, capture_output=True, text=True, check=True)
-    for line in sorted(made.stdout.splitlines()):
-        if line.startswith("sightline/") and f":{version} " in line:
-            say(line)
-    return None
+    made = images.Images(ROOT, version)
+    try:
+        services = made.build("monitoring")
+        files = {start.with_name(f"{start.name}.tar.gz"): services}
+        if trainer:
+            # Large, and wanted elsewhere: a file of its own.
+            more = sorted(set(made.build("train")) - set(services))
+            files[start.with_name(f"{start.name}-trainer.tar.gz")] = more
+        for file, names in files.items():
+            for name, known in made.save(names, file).items():
+                say(f"{name} {known}")
+            _tell(file)
+    except subprocess.CalledProcessError as failed:
+        say(f"no images: {' '.join(map(str, failed.cmd))} failed")
+        return 1
+    return 0
 
 
 def _tell(file: Path) -> None:

@@ -9,7 +9,8 @@
       models/ static/           artifacts that ship; what Nginx serves
       systemd/ boot/            units; how an instance in AWS sets itself up
       debs/                     packages of Debian 12, where they could be had
-      compose/ monitoring/ docs/ sbom.json
+      docker-compose.yml        for containers; their images are a file of their own
+      monitoring/ docs/ sbom.json
 
 The wheels of the trainer are large and lie in a file of their own, to be unpacked over it.
 """
@@ -26,7 +27,7 @@ from pathlib import Path
 CONTENT = {
     "CHANGELOG.md": "CHANGELOG.md",
     "LICENSE": "LICENSE",
-    "docker-compose.yml": "compose/docker-compose.yml",
+    "docker-compose.yml": "docker-compose.yml",
     "docs/operations.md": "docs/operations.md",
     "infra/boot": "boot",
     "infra/host/install.sh": "install.sh",

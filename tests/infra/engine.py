@@ -28,10 +28,12 @@ class Engine:
 
     Args:
         environment: what a client needs to find it.
+        pid: of the engine, where it is one of this test run's own.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], pid: int | None = None) -> None:
         self.environment = os.environ | environment
+        self.pid = pid
 
     def docker(
         self,
@@ -96,9 +98,28 @@ def engine() -> Iterator[Engine]:
 
 
 @contextmanager
-def _own_engine(folder: Path) -> Iterator[Engine]:
+def engine_without_a_network() -> Iterator[Engine]:
+    """Another one, without any image, on a machine that reaches nobody: a network namespace.
+
+    Raises:
+        NotPossible: none can be started here.
+    """
+    for name in ("dockerd", "unshare", "nsenter", "ip"):
+        if shutil.which(name) is None:
+            raise NotPossible(f"{name} is not installed")
+    if os.getuid() != 0:
+        raise NotPossible("only root may start a Docker Engine")
+    folder = Path(tempfile.mkdtemp(prefix="sightline-docker-"))
+    alone = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+    with _own_engine(folder, alone) as started:
+        yield started
+
+
+@contextmanager
+def _own_engine(folder: Path, before: tuple[str, ...] = ()) -> Iterator[Engine]:
     socket = f"unix://{folder}/docker.sock"
     command = [
+        *before,
         *("dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"),
         *("--pidfile", f"{folder}/pid", "--host", socket),
     ]
@@ -112,7 +133,7 @@ def _own_engine(folder: Path) -> Iterator[Engine]:
                 said = (folder / "log").read_text(errors="replace").strip().splitlines()
                 raise NotPossible(f"dockerd does not start: {said[-1] if said else 'no word'}")
             time.sleep(0.2)
-        yield Engine(environment)
+        yield Engine(environment, daemon.pid)
     finally:
         daemon.terminate()
         daemon.wait(60)

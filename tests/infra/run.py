@@ -16,6 +16,7 @@ from tests.infra.bench import Bench
 from tests.infra.parts import (
     NotPossible,
     boot,
+    carried,
     host,
     images,
     locks,
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "images": images.images,
     "compose-reading": images.compose_reading,
     "compose-monitoring": images.monitored,
+    "compose-offline": carried.carried,
     "single-host": host.single_host,
     "aarch64": locks.aarch64,
 }

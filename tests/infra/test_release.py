@@ -1,14 +1,16 @@
 """The bundle: whole, the same when made again, and for the machines that it is for."""
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
-from infra.release import bundle, debs, wheels
+from infra.release import bundle, debs, images, wheels
 from tests.infra.engine import ROOT
 
 LOCK = """\
@@ -103,14 +105,84 @@ def test_the_index_names_each_package(tmp_path: Path) -> None:
 
 def test_the_scripts_install_nothing_that_the_bundle_lacks() -> None:
     text = (ROOT / "infra/host/install.sh").read_text()
-    start = text.index("apt install")
-    words = text[start : text.index(">/dev/null", start)].replace("\\\n", " ").split()
-    assert {word for word in words[2:] if not word.startswith("--")} <= set(debs.PACKAGES)
+    (watchers,) = re.findall(r'^watchers="(.*)"$', text, re.M)
+    lines = re.findall(r"apt install --yes (.*?) >/dev/null", text.replace("\\\n", " "))
+    assert len(lines) == 2
+    for line in lines:
+        words = line.replace("$watchers", watchers).split()
+        assert {word for word in words if not word.startswith("--")} <= set(debs.PACKAGES)
+
+
+def test_what_watches_one_server_is_asked_where_it_listens_and_by_nobody_else() -> None:
+    """The drop-ins of the units, the proxy's port, and what Prometheus is told to ask."""
+    text = (ROOT / "infra/host/install.sh").read_text()
+    (watchers,) = re.findall(r'^watchers="(.*)"$', text, re.M)
+    drop_ins = ROOT / "infra" / "systemd" / "monitoring"
+    units = [*sorted(drop_ins.iterdir()), ROOT / "infra/systemd/sightline-alertmanager.service"]
+    assert {one.stem for one in units[:-1]} == set(watchers.split())
+    listens = {
+        address
+        for one in units
+        for address in re.findall(r"-web\.listen-address=(\S+)", one.read_text())
+    }
+    told = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "host.yml").read_text())
+    asked = {
+        target
+        for one in (*told["scrape_configs"], *told["alerting"]["alertmanagers"])
+        if one.get("job_name") != "sightline"
+        for target in one["static_configs"][0]["targets"]
+    }
+    assert listens == asked
+    assert all(one.startswith("127.0.0.1:") for one in listens)
+    (proxy,) = re.findall(r"--metrics-port (\d+)", text)
+    services = told["scrape_configs"][0]
+    assert services["relabel_configs"][-1]["replacement"] == f"127.0.0.1:{proxy}"
+    assert set(services["static_configs"][0]["targets"]) == {
+        "identity",
+        "inference",
+        "web",
+        "worker",
+    }
+
+
+def test_one_server_is_watched_by_the_jobs_of_containers() -> None:
+    """Rules and dashboards know the jobs by these names."""
+    folder = ROOT / "monitoring" / "prometheus"
+    names = [
+        [job["job_name"] for job in yaml.safe_load((folder / file).read_text())["scrape_configs"]]
+        for file in ("prometheus.yml", "host.yml")
+    ]
+    assert names[0] == names[1]
 
 
 def test_the_installer_is_plain_shell() -> None:
     done = subprocess.run(["sh", "-n", ROOT / "infra/host/install.sh"], capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+# ---- images --------------------------------------------------------------------------------
+
+
+def test_where_no_images_can_be_made_the_reason_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("docker") is not None:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+        assert images.none_because() == "no Docker Engine answers"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert images.none_because() == "docker is not installed"
+
+
+def test_the_compose_file_finds_what_it_takes_along_in_the_bundle() -> None:
+    """Beside it, by the paths that it names."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    taken = set(re.findall(r"- \./([\w/.-]+):/|\"\./([\w/.-]+):/", text))
+    named = {one or other for one, other in taken}
+    assert "monitoring/prometheus" in named
+    assert bundle.CONTENT["docker-compose.yml"] == "docker-compose.yml"
+    for one in named:
+        assert (ROOT / one).exists()
+        assert any(f"{one}/".startswith(f"{target}/") for target in bundle.CONTENT.values()), one
 
 
 # ---- Grafana -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -83,10 +84,10 @@ def _holds_its_service(docker: Engine, image: str, name: str, module: str) -> No
 
 
 class Compose:
-    """One start of docker-compose.yml, under a name and on ports of its own."""
+    """One start of the docker-compose.yml of a folder, under a name and on ports of its own."""
 
-    def __init__(self, docker: Engine, **variables: str) -> None:
-        self._docker = docker
+    def __init__(self, docker: Engine, folder: Path = ROOT, **variables: str) -> None:
+        self._docker, self._folder = docker, folder
         self.port, self.redirect = free_port(), free_port()
         self._project = f"sightline-test-{os.getpid()}"
         self._environment = {
@@ -101,7 +102,7 @@ class Compose:
         return self._docker.docker(
             *("compose", "-p", self._project, *words),
             check=check,
-            cwd=ROOT,
+            cwd=self._folder,
             env=self._environment,
         )
 
@@ -147,14 +148,21 @@ class Compose:
             words = "--volumes", "--remove-orphans", "--timeout", "5"
             self("--profile", "*", "down", *words, check=False)
 
-    def client(self) -> httpx.Client:
-        """Somebody who reads images, and trusts the authority of this installation alone."""
-        authority = self.run("proxy", "cat", "/etc/sightline/tls/ca.pem")
-        trust = ssl.create_default_context(cadata=authority)
+    def authority(self) -> str:
+        """What somebody has to trust to come here."""
+        return self.run("proxy", "cat", "/etc/sightline/tls/ca.pem")
+
+    def key(self) -> str:
+        """A new key of somebody who reads images."""
         words = ("start", "identity", "gateway", "create-key", "--role", "clinician")
         # Both outputs come together, in any order.
         said = self.run("identity", *words, "--days", "1").splitlines()
-        key = next(line for line in said if line.startswith("slk_"))
+        return next(line for line in said if line.startswith("slk_"))
+
+    def client(self) -> httpx.Client:
+        """Somebody who reads images, and trusts the authority of this installation alone."""
+        trust = ssl.create_default_context(cadata=self.authority())
+        key = self.key()
         return httpx.Client(
             base_url=self.url,
             verify=trust,
@@ -195,7 +203,7 @@ def monitored(_: object = None) -> None:
 
 def _watched(docker: Engine, outside: Outside) -> None:
     told = {"SIGHTLINE_ALERTS_WATCHDOG": outside.url, "SIGHTLINE_ALERTS_INTERNAL": "false"}
-    compose = Compose(docker, **told)
+    compose = Compose(docker, ROOT, **told)
     with compose.up():
         compose("--profile", "monitoring", "up", "-d", "--wait", "prometheus")
         compose("--profile", "monitoring", "up", "-d")
@@ -224,15 +232,14 @@ def _watched(docker: Engine, outside: Outside) -> None:
         assert GREETING in compose.beside("alertmanager", *outside.tries), "not even the control"
 
 
-def _film() -> bytes:
+def film() -> Path:
     """A synthetic demo image of the model; it shows nobody."""
-    found = sorted((ROOT / "models" / DISEASE).glob("*/demo/*"))
-    return found[0].read_bytes()
+    return sorted((ROOT / "models" / DISEASE).glob("*/demo/*"))[0]
 
 
 def _reading(client: httpx.Client) -> str:
     """Read the film; the id of the reading, whose page is there, too."""
-    answer = client.post(ADDRESS, files={"image": ("film", _film())})
+    answer = client.post(ADDRESS, files={"image": ("film", film().read_bytes())})
     assert answer.status_code == 201, f"{answer.status_code}: {answer.text[:300]}"
     read = answer.json()
     assert read["outcome"] == "judged"
@@ -284,7 +291,7 @@ def _partition(compose: Compose, client: httpx.Client) -> str:
     """Without Redis everybody is told so at once and nothing is lost; with it all goes on."""
     compose.partition("redis", "data")
     began = time.monotonic()
-    answer = client.post(ADDRESS, files={"image": ("film", _film())})
+    answer = client.post(ADDRESS, files={"image": ("film", film().read_bytes())})
     assert answer.status_code == 503, answer.status_code
     assert "retry-after" in answer.headers
     assert time.monotonic() - began < 15
