@@ -88,6 +88,8 @@ USERS = (
         (
             Grant("%W~results:*", ("setnx", "zadd", "sadd")),
             Grant("%W~queue:*", ("hset", "zadd", "zrem", "sadd")),
+            # What it did, for the services to count.
+            Grant("%W~drift:posted", ("rpush", "ltrim")),
         ),
     ),
     RedisUser(

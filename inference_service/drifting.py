@@ -2,12 +2,16 @@
 
 Every service looks; each window of readings counts once (`diagnosis.watch`). What it comes to lies
 in the store, so all services show the same figures and a restart forgets nothing.
+
+Readings that `trainer infer` posted have windows of their own, so that an export of thousands
+neither hides nor makes up what wards send; and no batch is in two of them in a row.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self
+from uuid import UUID
 
 import numpy as np
 import structlog
@@ -19,6 +23,7 @@ from diagnosis.audit import Action, AuditEvent, AuditLog, AuditOutcome
 from diagnosis.contracts import DriftStatistic, Prediction, Review, now
 from diagnosis.drift import (
     REVIEWS,
+    Compared,
     Reference,
     disagreement_limit,
     window_rate,
@@ -33,6 +38,13 @@ from inference_service.models import Models
 Values = dict[DriftStatistic, float]
 #: Entries that are looked through for one window; of what is left over half is passed by.
 _ROOM = 4
+#: What the statistics of a window are called.
+_NAMES: Mapping[Kind, Mapping[Compared, DriftStatistic]] = {
+    "readings": {"input": "input", "embedding": "embedding", "score": "score"},
+    "posted": {
+        "input": "posted_input", "embedding": "posted_embedding", "score": "posted_score",
+    },
+}  # fmt: skip
 
 log = structlog.get_logger("inference_service")
 
@@ -52,6 +64,8 @@ class Standing(BaseModel):
     limits: Values = {}
     runs: dict[DriftStatistic, int] = {}
     """Windows in a row, the last among them, that were past the limit."""
+    batches: tuple[UUID, ...] = ()
+    """Of these were readings in the last window of posted ones; in the next there are none."""
 
     def after(self, values: Values, limits: Values) -> Self:
         """How it stands after one more window of some statistics."""
@@ -113,8 +127,24 @@ class Drift:
         """A reading was reviewed."""
         self._enter("reviews", prediction)
 
+    async def posted(self, predictions: Sequence[Prediction]) -> None:
+        """Readings were posted; of versions that are not live there is nothing to look at.
+
+        Raises:
+            StoreUnavailable: they are not entered.
+        """
+        for disease in {one.disease for one in predictions}:
+            entry = self._models.entry(disease)
+            live = entry.card.version if isinstance(entry, LiveModel) else None
+            those = [
+                one
+                for one in predictions
+                if one.disease == disease and one.artifact.version == live and _watched(one)
+            ]
+            await self._watch.enter("posted", disease, those)
+
     def _enter(self, kind: Kind, prediction: Prediction) -> None:
-        if not prediction.statistics or prediction.image.demo:
+        if not _watched(prediction):
             return
         task = asyncio.create_task(self._entered(kind, prediction))
         self._entering.add(task)
@@ -122,7 +152,7 @@ class Drift:
 
     async def _entered(self, kind: Kind, prediction: Prediction) -> None:
         try:
-            await self._watch.enter(kind, prediction)
+            await self._watch.enter(kind, prediction.disease, [prediction])
         except StoreUnavailable as error:
             log.warning("drift", cause=error.cause)
 
@@ -158,7 +188,7 @@ class Drift:
 
     async def _look_at(self, card: Card, reference: Reference, state: RegistryState) -> None:
         disease = card.disease
-        kinds: tuple[Kind, ...] = ("readings", "reviews")
+        kinds: tuple[Kind, ...] = ("readings", "posted", "reviews")
         for kind in kinds:
             while not await self._to_be_stopped(card, reference, state):
                 if not await self._advance(kind, card, reference, state):
@@ -184,48 +214,60 @@ class Drift:
         self, kind: Kind, card: Card, reference: Reference, state: RegistryState
     ) -> bool:
         """Look at one window, if one is full; whether there may be another."""
-        size = reference.window if kind == "readings" else REVIEWS
+        size = REVIEWS if kind == "reviews" else reference.window
         if await self._watch.waiting(kind, card.disease) < size:
             return False
         # Before the entries: whoever takes some out meanwhile has written another standing.
         before = await self._watch.standing(card.disease)
         standing = _parsed(before, card, state)
         entries = await self._watch.oldest(kind, card.disease, _ROOM * size)
-        if kind == "readings":
-            found, taken = await self._readings(entries, card, size, standing.since)
+        if kind != "reviews":
+            without = standing.batches if kind == "posted" else ()
+            found, taken = await self._readings(entries, card, size, standing.since, without)
             full = len(found) == size
             if full:
-                values = _compared(found, card, reference)
-                standing = standing.after(values, dict(reference.limits.items()))
+                standing = _after(standing, kind, found, card, reference)
         else:
             said, taken = await self._disagreements(entries, card, size, standing.since)
             full = len(said) == size
             limit = _disagreement_limit(card, reference)
             if full and limit is not None:
                 standing = standing.after({"agreement": sum(said) / size}, {"agreement": limit})
-        if not full:
-            if len(entries) < _ROOM * size:
-                return False
+        if not full and len(entries) == _ROOM * size:
             # So much of other versions, or deleted: it is passed by.
-            taken = len(entries) // 2
+            taken = max(taken, len(entries) // 2)
+        if not taken:
+            return False
         after = standing.model_copy(update={"turn": standing.turn + 1}).model_dump_json().encode()
         return await self._watch.advance(kind, card.disease, taken, before, after)
 
     async def _readings(
-        self, entries: Sequence[Entry], card: Card, size: int, since: datetime | None
+        self,
+        entries: Sequence[Entry],
+        card: Card,
+        size: int,
+        since: datetime | None,
+        without: Collection[UUID],
     ) -> tuple[list[Prediction], int]:
-        """The first so many readings of the version, and how many entries that took. An image that
-        was sent several times counts once, one from before a stop was lifted not at all."""
+        """The first so many readings of the version, and how many entries that took: where there
+        are fewer, those at the beginning that are of no use. An image that was sent several times
+        counts once, one from before a stop was lifted and one of these batches not at all."""
         found: dict[str, Prediction] = {}
+        useless = 0
         for place, entry in enumerate(entries, start=1):
-            if entry.version != card.version:
-                continue
-            reading = await self._reading(entry)
-            if reading is not None and _usable(reading, card) and not _before(reading, since):
+            reading = await self._reading(entry) if entry.version == card.version else None
+            if (
+                reading is not None
+                and _usable(reading, card)
+                and not _before(reading, since)
+                and reading.batch not in without
+            ):
                 found.setdefault(reading.image.digest, reading)
             if len(found) == size:
                 return list(found.values()), place
-        return list(found.values()), len(entries)
+            if not found:
+                useless = place
+        return list(found.values()), useless
 
     async def _disagreements(
         self, entries: Sequence[Entry], card: Card, size: int, since: datetime | None
@@ -240,7 +282,7 @@ class Drift:
                 found[entry.id.hex] = said[-1].verdict != "agree"
             if len(found) == size:
                 return list(found.values()), place
-        return list(found.values()), len(entries)
+        return list(found.values()), 0
 
     async def _reading(self, entry: Entry) -> Prediction | None:
         try:
@@ -300,18 +342,42 @@ def _before(one: Prediction | Review, since: datetime | None) -> bool:
     return since is not None and one.created_at < since
 
 
+def _watched(prediction: Prediction) -> bool:
+    return bool(prediction.statistics) and not prediction.image.demo
+
+
+def _after(
+    standing: Standing,
+    kind: Kind,
+    window: Sequence[Prediction],
+    card: Card,
+    reference: Reference,
+) -> Standing:
+    """How it stands after a window of readings."""
+    names = _NAMES[kind]
+    values = {names[one]: value for one, value in _compared(window, card, reference).items()}
+    limits = {names[one]: limit for one, limit in reference.limits.items()}
+    after = standing.after(values, limits)
+    if kind == "readings":
+        return after
+    batches = {one.batch for one in window if one.batch is not None}
+    return after.model_copy(update={"batches": tuple(sorted(batches))})
+
+
 def _usable(reading: Prediction, card: Card) -> bool:
     return len(reading.probabilities) == len(card.classes) and bool(reading.statistics)
 
 
-def _compared(readings: Sequence[Prediction], card: Card, reference: Reference) -> Values:
+def _compared(
+    readings: Sequence[Prediction], card: Card, reference: Reference
+) -> Mapping[Compared, float]:
     order = {one.id: place for place, one in enumerate(card.classes)}
     probabilities = np.zeros((len(readings), len(order)))
     for row, reading in zip(probabilities, readings, strict=True):
         for one in reading.probabilities:
             row[order[one.id]] = one.probability
     kept = np.array([one.statistics for one in readings], np.int64)
-    return dict(reference.compare(kept, probabilities, card.finding).items())
+    return reference.compare(kept, probabilities, card.finding)
 
 
 def _disagreement_limit(card: Card, reference: Reference) -> float | None:

@@ -127,6 +127,10 @@ class Pipeline:
     def count(self, prediction: Prediction) -> None:
         """A reading was kept."""
         self.on_kept(prediction)
+        self.measure(prediction)
+
+    def measure(self, prediction: Prediction) -> None:
+        """What a reading says goes into the metrics."""
         disease, band = prediction.disease, prediction.band or "none"
         self._metrics.readings.labels(disease, prediction.outcome, band).inc()
         if prediction.top:

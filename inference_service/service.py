@@ -28,6 +28,7 @@ from inference_service.models import Models
 from inference_service.pipeline import Pipeline
 from inference_service.places import Places
 from inference_service.portables import Portables
+from inference_service.posted import Posted
 from inference_service.references import PatientReferences
 from inference_service.settings import Settings
 from inference_service.thumbnails import Thumbnails
@@ -120,6 +121,9 @@ class Service:
             stops=settings.drift_stops,
         )
         self.pipeline.on_kept = self.drift.kept
+        self.posted = Posted(
+            self.watch, self.results, self.models, self.pipeline, self.drift, self.metrics
+        )
         self.explainer = Explainer(
             self.models, self.registry, load, self.metrics, self.places, self.decoders
         )
@@ -138,6 +142,7 @@ class Service:
             asyncio.create_task(self._follow_registry()),
             asyncio.create_task(_repeat(self.store_answers, settings.reload_seconds)),
             asyncio.create_task(_repeat(self._count_waiting, 5 * settings.reload_seconds)),
+            asyncio.create_task(_repeat(self.posted.count, 5 * settings.reload_seconds)),
             asyncio.create_task(_repeat(self._sweep, settings.sweep_seconds)),
             asyncio.create_task(_repeat(self.pipeline.settle, settings.reload_seconds)),
             asyncio.create_task(_repeat(self.drift.look, settings.drift_seconds)),

@@ -1,4 +1,4 @@
-"""What Prometheus can read of a training run while it goes on, where a port is set for it."""
+"""What Prometheus can read of the trainer while it works, where a port is set for it."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +18,23 @@ Measure = Callable[[str, int], Sequence[Any]]
 
 @contextmanager
 def measured(settings: Settings) -> Iterator[Measure]:
+    """As `shown`, for what Keras fits."""
+    with shown(settings) as metrics:
+        if metrics is None:
+            yield lambda _disease, _images: ()
+        else:
+            yield lambda disease, images: (_epochs(metrics, disease, images),)
+
+
+@contextmanager
+def shown(settings: Settings) -> Iterator[TrainingMetrics | None]:
     """Answer `/metrics` on the port of the settings while the block runs; without one, nothing.
 
     Raises:
         TrainerRefused: the port cannot be listened on.
     """
     if settings.metrics_port is None:
-        yield lambda _disease, _images: ()
+        yield None
         return
     metrics = TrainingMetrics()
     with ExitStack() as ending:
@@ -41,7 +51,7 @@ def measured(settings: Settings) -> Iterator[Measure]:
         ending.callback(thread.join)
         ending.callback(server.server_close)
         ending.callback(server.shutdown)
-        yield lambda disease, images: (_epochs(metrics, disease, images),)
+        yield metrics
 
 
 def _epochs(metrics: TrainingMetrics, disease: str, images: int) -> Any:

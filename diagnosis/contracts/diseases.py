@@ -98,8 +98,11 @@ class VersionChange(Wire):
     """Why the version was stopped: the statistics that were past their limits."""
 
 
-#: What drift is seen by: what images look like (two ways), what is answered, what reviews say.
-DriftStatistic = Literal["input", "embedding", "score", "agreement"]
+#: What drift is seen by: what images look like (two ways), what is answered, what reviews say; and
+#: the first three of readings that `trainer infer` posted.
+DriftStatistic = Literal[
+    "input", "embedding", "score", "agreement", "posted_input", "posted_embedding", "posted_score"
+]
 
 
 class VersionUnderReview(Wire):

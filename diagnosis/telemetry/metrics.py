@@ -62,6 +62,7 @@ LABELS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ),
     ("sightline_batch_items", "outcome"): ("done", "failed", "kept by another"),
     ("sightline_batches", "outcome"): get_args(BatchEvent),
+    ("sightline_posted_files", "outcome"): ("done", "failed"),
     ("sightline_model_loads", "outcome"): get_args(ModelLoad),
     ("sightline_reviews", "opinion"): get_args(Opinion),
     ("sightline_sign_ins", "outcome"): ("allowed", "refused"),
@@ -190,6 +191,12 @@ class Metrics:
             "sightline_batches",
             "Batches that were accepted, done, cancelled or deleted.",
             ("outcome",),
+            registry=self.registry,
+        )
+        self.posted_files = Counter(
+            "sightline_posted_files",
+            "Files that `trainer infer` read, by whether it posted a reading (done) or not.",
+            ("disease", "outcome"),
             registry=self.registry,
         )
         self.batch_oldest_waiting = Gauge(

@@ -1,7 +1,12 @@
-"""The metrics of a training run, in a registry of their own: a run is no service."""
+"""The metrics of the trainer at work, in a registry of their own: a run is no service.
+
+What `trainer infer` reads is counted by the services too, for Prometheus sees the trainer only
+while it runs; so the names differ, or a sum would count a reading twice.
+"""
 
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
     Gauge,
     ProcessCollector,
 )
@@ -11,7 +16,7 @@ SPLITS = ("train", "val")
 
 
 class TrainingMetrics:
-    """What `trainer train` shows while it runs, where a port is set for it."""
+    """What `trainer train` and `trainer infer` show while they run, where a port is set."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -44,5 +49,17 @@ class TrainingMetrics:
             "sightline_training_gpu_memory_bytes",
             "Memory of a GPU that is in use, by its number.",
             ("gpu",),
+            registry=self.registry,
+        )
+        self.infer_files = Counter(
+            "sightline_infer_files",
+            "Files that this run read, by whether it posted a reading (done) or not (failed).",
+            ("disease", "outcome"),
+            registry=self.registry,
+        )
+        self.infer_predictions = Counter(
+            "sightline_infer_predictions",
+            "Judged readings that this run posted, by most probable class and band.",
+            ("disease", "class", "band"),
             registry=self.registry,
         )

@@ -44,15 +44,20 @@ BATCHES = Row(
         ),
         Panel(
             title="Files a second",
-            says="By how they ended: done, failed, or kept by another worker.",
+            says="By how they ended: done, failed, or kept by another worker; and those that the "
+            "trainer posted.",
             queries=(
                 Query(
                     "sum by (outcome) (rate(sightline_batch_items_total[$__rate_interval]))",
                     "{{outcome}}",
                 ),
+                Query(
+                    "sum by (outcome) (rate(sightline_posted_files_total[$__rate_interval]))",
+                    "posted, {{outcome}}",
+                ),
             ),
             unit="ops",
-            names=("done", "failed", "kept by another"),
+            names=("done", "failed", "kept by another", "posted, done", "posted, failed"),
             alerts=("SightlineBatchesWait",),
         ),
         Panel(

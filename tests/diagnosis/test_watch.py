@@ -8,7 +8,7 @@ import pytest
 
 from diagnosis import watch as watching
 from diagnosis.contracts import Prediction
-from diagnosis.watch import Entry, MemoryWatch, Watch, connect_watch
+from diagnosis.watch import Entry, MemoryWatch, Told, Watch, connect_watch
 from tests.fixtures.predictions import make_prediction
 from tests.fixtures.redis import RedisServer
 
@@ -36,7 +36,7 @@ async def test_readings_come_out_in_the_order_in_which_they_were_kept(watch: Wat
     one = reading()
     others = [make_prediction().model_copy(update={"disease": one.disease}) for _ in range(3)]
     for prediction in (one, *others):
-        await watch.enter("readings", prediction)
+        await watch.enter("readings", one.disease, [prediction])
     assert await watch.waiting("readings", one.disease) == 4
     assert await watch.waiting("reviews", one.disease) == 0
     oldest = await watch.oldest("readings", one.disease, 2)
@@ -51,7 +51,7 @@ async def test_readings_come_out_in_the_order_in_which_they_were_kept(watch: Wat
 async def test_of_several_who_look_at_one_window_one_counts_it(watch: Watch) -> None:
     one = reading()
     for _ in range(4):
-        await watch.enter("readings", one)
+        await watch.enter("readings", one.disease, [one])
     done = await asyncio.gather(
         *(watch.advance("readings", one.disease, 2, None, b"%d" % number) for number in range(5))
     )
@@ -69,7 +69,33 @@ async def test_what_nobody_looks_at_does_not_grow_for_ever(
     kept = [reading()]
     kept += [make_prediction().model_copy(update={"disease": kept[0].disease}) for _ in range(4)]
     for one in kept:
-        await watch.enter("readings", one)
+        await watch.enter("readings", one.disease, [one])
     assert list(await watch.oldest("readings", kept[0].disease, 9)) == [
         Entry.of(one) for one in kept[2:]
     ]
+
+
+async def test_what_the_trainer_tells_is_taken_once_in_its_order(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while await watch.take(1000):
+        pass  # Other tests of this worker have told something too.
+    await watch.tell([])
+    told = [Told("accepted", "d"), Told.of(make_prediction()), Told("failed", "d")]
+    told += [Told.of(make_prediction()) for _ in range(5)]
+    await watch.tell(told[:3])
+    await watch.tell(told[3:])
+    assert list(await watch.take(3)) == told[:3]
+    taken = await asyncio.gather(*(watch.take(2) for _ in range(4)))
+    assert sorted(str(one) for some in taken for one in some) == sorted(map(str, told[3:]))
+    monkeypatch.setattr(watching, "MOST_TOLD", 3)
+    await watch.tell(told[:2])
+    await watch.tell(told[2:])
+    assert list(await watch.take(100)) == told[-3:]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "reading", "reading d u", "reading d u id", "failed d u id more", "burnt d"]
+)
+def test_what_cannot_be_understood_is_nothing(text: str) -> None:
+    assert Told.parse(text) is None

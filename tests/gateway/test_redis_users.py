@@ -26,7 +26,7 @@ from diagnosis.contracts import now
 from diagnosis.errors import StoreUnavailable
 from diagnosis.queue import Finished, connect_batches, connect_work
 from diagnosis.results import connect
-from diagnosis.watch import connect_watch
+from diagnosis.watch import Told, connect_watch
 from gateway.redis_users import USERS, RedisUser, acl_file, passwords_in, write_acl_file
 from gateway.servers import packaged_valkey
 from gateway.settings import PROJECT
@@ -46,6 +46,7 @@ KEYS = {
     "once": "results:{default}:once:0",
     "batches": "queue:{default}:0",
     "drift": "drift:{chest_xray_pneumonia}:readings",
+    "posted": "drift:posted",
     "audit": "audit:events",
     "identity": "identity:account:0",
     "other": "other",
@@ -175,8 +176,10 @@ def test_nobody_may_run_scripts_look_for_keys_or_change_the_server(server: Redis
     # What was said of a reading is added to and deleted whole, and a reading is never overwritten.
     for command in ("LSET", "LPOP", "LREM"):
         assert not any(table[command].values()), command
-    assert table["SET"]["inference"] == ("once", "batches", "drift")
-    assert table["RPUSH"]["inference"] == ("reviews", "drift")
+    assert table["SET"]["inference"] == ("once", "batches", "drift", "posted")
+    assert table["RPUSH"]["inference"] == ("reviews", "drift", "posted")
+    assert table["RPUSH"]["trainer"] == table["LTRIM"]["trainer"] == ("posted",)
+    assert not table["LRANGE"]["trainer"]
     assert not table["GET"]["trainer"]
     assert not table["GETDEL"]["trainer"]
 
@@ -204,7 +207,11 @@ MODULES = {
         *("diagnosis/results/*.py", "diagnosis/queue/*.py", "diagnosis/audit.py"),
         "diagnosis/watch.py",
     ),
-    "trainer": ("diagnosis/results/*.py", "diagnosis/queue/redis_batches.py"),
+    "trainer": (
+        "diagnosis/results/*.py",
+        "diagnosis/queue/redis_batches.py",
+        "diagnosis/watch.py",
+    ),
     "identity": ("gateway/store.py", "diagnosis/audit.py"),
     "chainer": ("diagnosis/audit.py",),
 }
@@ -270,12 +277,15 @@ async def test_the_services_stay_within_their_rights(
     queue = connect_batches(server.url), connect_work(server.url)
     await every_command_of_a_queue(Queue(*queue, results, "default"))
     watch = connect_watch(server.url)
-    await watch.enter("readings", reading)
+    await watch.enter("readings", reading.disease, [reading])
     assert await watch.waiting("readings", reading.disease) == 1
     assert len(await watch.oldest("readings", reading.disease, 5)) == 1
     assert await watch.advance("readings", reading.disease, 1, None, b"standing")
     assert not await watch.advance("readings", reading.disease, 1, None, b"late")
     assert await watch.standing(reading.disease) == b"standing"
+    telling = connect_watch(server.url_for("trainer"))
+    await telling.tell([Told.of(batch)])
+    assert await watch.take(10) == [Told.of(batch)]
     await watch.close()
     await log.add(make_event())
     await stream.open()
@@ -286,13 +296,15 @@ async def test_the_services_stay_within_their_rights(
     assert await stream.take(10, 10) == ()
     assert server.command("ACL LOG") == "*0\r\n"
     for refused in (
+        telling.take(1),
+        telling.enter("posted", batch.disease, [batch]),
         trainer.get("default", batch.id),
         trainer.delete("default", batch.id),
         poster.get("default", posted.id),
     ):
         with pytest.raises(StoreUnavailable):
             await refused
-    for one in (results, trainer, poster, log, stream, *queue):
+    for one in (results, trainer, poster, telling, log, stream, *queue):
         await one.close()
 
 

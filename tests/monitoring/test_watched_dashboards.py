@@ -25,6 +25,7 @@ import pytest
 from PIL import Image
 
 from diagnosis.drift.null import WINDOW
+from gateway.stack import redis_url
 from monitoring.dashboards import BOARDS
 from monitoring.dashboards.making import ANNOTATIONS, queries
 from monitoring.dashboards.metrics import metrics_in
@@ -114,6 +115,7 @@ def drive(house: Watched, film: bytes) -> None:
             review(client, one["id"], verdict)
         hurry(stack.pid("worker-1"))
         batch(client, film)
+        posted(house, film)
     with stack.stranger() as stranger:
         wrong = {"name": "nobody", "password": "not a password of anybody"}
         assert stranger.post("/auth/sign-in", json=wrong).status_code == 401
@@ -176,6 +178,24 @@ def batch(client: httpx.Client, film: bytes) -> None:
     while client.get(path).json()["counts"]["done"] < 2:
         assert time.monotonic() < deadline, client.get(path).json()["counts"]
         time.sleep(0.2)
+
+
+def posted(house: Watched, film: bytes) -> None:
+    """A batch of `trainer infer`: a film, and what is none."""
+    films = house.folder / "posted"
+    films.mkdir()
+    (films / "film.png").write_bytes(film)
+    (films / "notes.txt").write_text("no image")
+    command = [
+        Path(sys.executable).with_name("trainer"),
+        *("infer", "--disease", DISEASE, "--input", films, "--batch", "watched"),
+    ]
+    environment = os.environ | {
+        "SIGHTLINE_TRAINER_REDIS_URL": redis_url(house.stack.places, "trainer"),
+        "SIGHTLINE_TRAINER_REGISTRY": str(house.folder / "trainers-registry"),
+        "SIGHTLINE_TRAINER_RUNS_DIR": str(house.folder / "runs"),
+    }
+    subprocess.run([*map(str, command)], env=environment, check=True, timeout=300)
 
 
 def hurry(worker: int) -> None:

@@ -54,7 +54,7 @@ def stopped() -> VersionList:
                 {
                     "version": "1",
                     "since": "2026-11-26T09:30:00Z",
-                    "past": ["input", "agreement"],
+                    "past": ["input", "agreement", "posted_score"],
                     "wanted": ["clinician"],
                     "agreed": 1,
                 }
@@ -77,6 +77,7 @@ async def test_a_version_under_review_says_why_and_who_has_still_to_agree(
         "Version 1 is under review",
         "The images look otherwise: brightness, contrast or sharpness.",
         "Clinicians disagree too often.",
+        "In batches that were posted: The answers are spread otherwise.",
         "A clinician is still wanted.",
         "Version 1 was stopped: it drifted",
         "The stop of version 1 was lifted",

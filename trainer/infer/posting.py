@@ -11,6 +11,7 @@ from diagnosis.contracts import Batch, BatchItem, Prediction
 from diagnosis.errors import TemporarilyUnavailable
 from diagnosis.queue import Batches, connect_batches
 from diagnosis.results import ResultStore, connect
+from diagnosis.watch import Told, Watch, connect_watch
 
 #: Seconds between two tries, the last for all that follow.
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -39,6 +40,7 @@ class Poster(AbstractContextManager["Poster"]):
         self._runner = asyncio.Runner()
         self._store: ResultStore = connect(url, ca_file)
         self._batches: Batches = connect_batches(url, ca_file)
+        self._watch: Watch = connect_watch(url, ca_file)
         self._log, self._pause = log, pause
 
     def ping(self) -> None:
@@ -60,6 +62,14 @@ class Poster(AbstractContextManager["Poster"]):
             StoreUnavailable: it was away for five minutes.
         """
         self._patiently(lambda: self._batches.post(batch, items))
+
+    def tell(self, done: Sequence[Told]) -> None:
+        """State what was done, for the services to count; told twice, it is counted twice.
+
+        Raises:
+            StoreUnavailable: it was away for five minutes.
+        """
+        self._patiently(lambda: self._watch.tell(done))
 
     def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
         began, tries = time.monotonic(), 0
@@ -86,6 +96,7 @@ class Poster(AbstractContextManager["Poster"]):
         with self._runner:
             self._runner.run(_awaited(self._store.close))
             self._runner.run(_awaited(self._batches.close))
+            self._runner.run(_awaited(self._watch.close))
 
 
 async def _awaited(work: Callable[[], Awaitable[None]]) -> None:

@@ -15,10 +15,11 @@ from diagnosis.artifacts import Card, VerifiedArtifact
 from diagnosis.artifacts.card import OperatingPoint
 from diagnosis.catalogue import Disease
 from diagnosis.contracts import Notice, OperatingPointName, Prediction
+from diagnosis.drift import statistics
 from diagnosis.errors import ArtifactRefused, ImageRefused
 from diagnosis.gate import OpenGate, Verdict, look
 from diagnosis.image_store import FolderImageStore, kept_as
-from diagnosis.images import ImageFacts, digest_of, read_image
+from diagnosis.images import ImageFacts, Pixels, digest_of, read_image
 from diagnosis.judgement import probabilities
 from diagnosis.preprocess import Preprocessing
 from diagnosis.reading import compose
@@ -75,6 +76,8 @@ class Prepared:
     digest: str | None = None
     facts: ImageFacts | None = None
     verdict: Verdict | None = None
+    statistics: tuple[int, ...] = ()
+    """What is kept of the image to see drift by."""
     array: Floats | None = None
     """The network's input, float32 (H, W, C); None where it is not asked."""
     problem: Notice | None = None
@@ -89,6 +92,7 @@ class Preparer:
         source: where the files lie.
         preprocessing: the card's.
         gate: the artifact's, if it has one.
+        referenced: whether the card has something to see drift by.
         images: the folder in which checked images are kept; None keeps none.
         unit: whose readings they are of.
     """
@@ -96,6 +100,7 @@ class Preparer:
     source: Source
     preprocessing: Preprocessing
     gate: OpenGate | None
+    referenced: bool
     images: Path | None
     unit: str
 
@@ -117,7 +122,7 @@ class Preparer:
             why = Notice(code=error.code, detail=error.detail, remedy=error.remedy)
             return Prepared(name, len(data), digest, problem=why)
         decoded = time.perf_counter()
-        verdict = None if self.gate is None else self.gate.judge(look(image.pixels))
+        verdict, kept = self._judge(image.pixels)
         judged = time.perf_counter()
         array = None
         if verdict is None or verdict.reading.passed:
@@ -127,7 +132,17 @@ class Preparer:
             FolderImageStore(self.images).put(kept_as(self.unit, image.digest), image.clean)
         steps = {"decode": decoded - began, "gate": judged - decoded, "preprocess": ready - judged}
         timings = tuple((step, round(1000 * took, 3)) for step, took in steps.items())
-        return Prepared(name, len(data), digest, image.facts, verdict, array, timings_ms=timings)
+        return Prepared(
+            name, len(data), digest, image.facts, verdict, kept, array, timings_ms=timings
+        )
+
+    def _judge(self, pixels: Pixels) -> tuple[Verdict | None, tuple[int, ...]]:
+        """What the gate says of an image, and what is kept of it to see drift by."""
+        if self.gate is None:
+            return None, ()
+        seen = look(pixels)
+        kept = statistics(self.gate.parameters, seen.features) if self.referenced else ()
+        return self.gate.judge(seen), kept
 
 
 #: Prepares many; threads and processes do it in their way.
@@ -170,7 +185,8 @@ class Predictor:
         self._disease, self._card, self._network, self._job = disease, card, network, job
         self._point = point_of(card, job.operating_point)
         gate = artifact.open_gate(disease)
-        self._preparer = Preparer(source, card.preprocessing, gate, images, job.unit)
+        referenced = card.reference is not None
+        self._preparer = Preparer(source, card.preprocessing, gate, referenced, images, job.unit)
         self._prepare = prepare
         self._demos = prove(artifact, network, job.precision)
 
@@ -214,6 +230,7 @@ class Predictor:
             created_by=CREATED_BY,
             patient_reference=None,
             verdict=one.verdict,
+            statistics=one.statistics,
         )
         raw = None if outputs is None else tuple(float(value) for value in outputs)
         return Answer(one.name, one.size, one.digest, prediction, outputs=raw)

@@ -17,9 +17,11 @@ from trainer.infer.posting import Poster
 from trainer.infer.predictor import Answer, Job, point_of
 from trainer.infer.record import Record
 from trainer.infer.sources import source_at
+from trainer.infer.telling import Telling
 from trainer.refusals import TrainerRefused
 from trainer.runtime import Precision
 from trainer.settings import Settings
+from trainer.watching import shown
 
 FOLDER = "batches"
 
@@ -99,10 +101,14 @@ def infer(asked: Asked, settings: Settings, watcher: Watcher, log: Log) -> Ran:
     with (
         opened(folder, _request(asked, artifact)) as journal,
         Poster(settings.redis_url.get_secret_value(), settings.redis_ca_file, log=log) as poster,
+        shown(settings) as metrics,
     ):
         poster.ping()
         left = _left(journal, names, retry_failed=asked.retry_failed)
         watcher.begin(len(names) - len(left), len(names))
+        telling = Telling(poster, metrics, artifact.card.disease)
+        if not journal.lines:
+            telling.began()
         record = Record(poster, journal, names)
         engine = chosen_engine() if asked.engine == "auto" else asked.engine
         if left:
@@ -112,9 +118,12 @@ def infer(asked: Asked, settings: Settings, watcher: Watcher, log: Log) -> Ran:
                 for block in blocks:
                     # What the journal holds is done, so it comes last.
                     poster.post([one.prediction for one in block if one.prediction is not None])
+                    telling.did(block)
                     record.advance(journal.add(block))
                     watcher.advance(len(block))
         record.end()
+        if left:
+            telling.ended()
     return Ran(journal, artifact, tuple(names), engine, len(left), time.monotonic() - began)
 
 

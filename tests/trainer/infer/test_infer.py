@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from pydantic import SecretStr
@@ -25,7 +27,11 @@ from diagnosis.errors import ArtifactRefused, StoreUnavailable
 from diagnosis.image_store import FolderImageStore, kept_as
 from diagnosis.queue import connect_batches
 from diagnosis.results import RedisResults
+from diagnosis.watch import connect_watch
 from tests.fixtures.artifacts import change_card
+from tests.fixtures.drift import give_reference
+from tests.fixtures.exposition import value
+from tests.fixtures.ports import free_port
 from tests.fixtures.redis import RedisServer
 from tests.trainer.infer.conftest import BROKEN, CHEST, GOOD, Silent, readings
 from trainer.cli import app
@@ -89,6 +95,43 @@ async def test_every_file_has_a_reading_or_a_reason(
     assert all(one["detail"] and one["remedy"] for one in rows)
     assert failures.stat().st_mode & 0o077 == 0
     assert ran.journal.folder.stat().st_mode & 0o077 == 0
+
+
+async def test_what_it_posts_is_shown_while_it_runs_and_told_to_the_services(
+    films: Path, unit: str, settings: Settings, results: RedisResults, redis_server: RedisServer
+) -> None:
+    """And each judged reading keeps the sixteen numbers that drift is seen by."""
+    give_reference(settings.models_dir / CHEST / "1")
+    watch = connect_watch(redis_server.url)
+    while await watch.take(1000):
+        pass  # Other tests of this worker have told something too.
+    texts, port = [], free_port()
+
+    class Looking(Silent):
+        def advance(self, files: int) -> None:
+            texts.append(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
+
+    shown = settings.model_copy(update={"metrics_port": port})
+    await asyncio.to_thread(run, asked(films, unit), shown, Looking())
+    found = await readings(results, unit)
+    judged = [one for one in found if one.outcome == "judged"]
+    assert judged
+    assert {len(one.statistics) for one in judged} == {16}
+    of = {"disease": CHEST}
+    assert value(texts[-1], "sightline_infer_files_total", **of, outcome="done") == GOOD
+    assert value(texts[-1], "sightline_infer_files_total", **of, outcome="failed") == BROKEN
+    for (top, band), count in Counter((one.top[0].id, one.band) for one in judged).items():
+        assert count == value(
+            texts[-1], "sightline_infer_predictions_total", **of, **{"class": top}, band=band
+        )
+    assert unit not in texts[-1]
+    told = await watch.take(1000)
+    await watch.close()
+    assert [one.what for one in (told[0], told[-1])] == ["accepted", "done"]
+    assert Counter(one.what for one in told) == {
+        "accepted": 1, "reading": GOOD, "failed": BROKEN, "done": 1,
+    }  # fmt: skip
+    assert {one.id for one in told if one.id} == {one.id for one in found}
 
 
 async def test_the_answers_are_those_of_the_evaluation(
