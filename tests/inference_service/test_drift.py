@@ -179,8 +179,10 @@ async def test_two_different_people_lift_it_an_engineer_and_a_clinician(watched:
 
     await watched.until(answers)
     # It begins anew: what stopped it before is not held against it.
+    assert await watched.service.watch.waiting("readings", DISEASE) >= WINDOW
     await looked(watched)
-    assert await watched.service.watch.waiting("readings", DISEASE) > WINDOW
+    # They are of no more use, and those since are less than a window.
+    assert await watched.service.watch.waiting("readings", DISEASE) < WINDOW
     assert watched.service.registry.state(DISEASE).live == "1"
     assert metric(watched, "sightline_model_under_review") == 0
     assert metric(watched, "sightline_drift", statistic="input") is None
