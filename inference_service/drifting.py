@@ -119,13 +119,13 @@ class Drift:
         self._stops = stops
         self._entering: set[asyncio.Task[None]] = set()
 
-    def kept(self, prediction: Prediction) -> None:
-        """A reading was kept. Nobody waits for what is done here, and nothing depends on it."""
-        self._enter("readings", prediction)
+    def kept(self, predictions: Sequence[Prediction]) -> None:
+        """Readings were kept. Nobody waits for what is done here, and nothing depends on it."""
+        self._enter("readings", predictions)
 
     def reviewed(self, prediction: Prediction) -> None:
         """A reading was reviewed."""
-        self._enter("reviews", prediction)
+        self._enter("reviews", [prediction])
 
     async def posted(self, predictions: Sequence[Prediction]) -> None:
         """Readings were posted; of versions that are not live there is nothing to look at.
@@ -143,16 +143,17 @@ class Drift:
             ]
             await self._watch.enter("posted", disease, those)
 
-    def _enter(self, kind: Kind, prediction: Prediction) -> None:
-        if not _watched(prediction):
-            return
-        task = asyncio.create_task(self._entered(kind, prediction))
-        self._entering.add(task)
-        task.add_done_callback(self._entering.discard)
+    def _enter(self, kind: Kind, predictions: Sequence[Prediction]) -> None:
+        watched = [one for one in predictions if _watched(one)]
+        for disease in {one.disease for one in watched}:
+            those = [one for one in watched if one.disease == disease]
+            task = asyncio.create_task(self._entered(kind, disease, those))
+            self._entering.add(task)
+            task.add_done_callback(self._entering.discard)
 
-    async def _entered(self, kind: Kind, prediction: Prediction) -> None:
+    async def _entered(self, kind: Kind, disease: str, those: Sequence[Prediction]) -> None:
         try:
-            await self._watch.enter(kind, prediction.disease, [prediction])
+            await self._watch.enter(kind, disease, those)
         except StoreUnavailable as error:
             log.warning("drift", cause=error.cause)
 

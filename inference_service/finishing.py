@@ -123,11 +123,11 @@ class Finishing:
                 continue
             items.labels("failed" if one.prediction is None else "done").inc()
             if one.prediction is not None:
-                self._pipeline.count(one.prediction)
                 # As of a reading: until it is durable, which for all of a group is at once.
                 stored = seconds + one.prediction.timings_ms.get("store", 0.0) / 1000
                 self._metrics.stepped(one.prediction.disease, "store", stored, one.taken.handed)
                 after.append((one, one.prediction))
+        self._pipeline.count([prediction for _, prediction in after])
         try:
             await self._pipeline.put_again([(prediction, one.files) for one, prediction in after])
             read = [one for one, _ in after]

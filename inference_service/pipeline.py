@@ -76,8 +76,8 @@ class Pipeline:
         self._batches = batches
         self.places = places
         self._keep_dicom = keep_dicom
-        self.on_kept: Callable[[Prediction], None] = lambda _: None
-        """Called with every reading that was kept."""
+        self.on_kept: Callable[[Sequence[Prediction]], None] = lambda _: None
+        """Called with all readings that were kept, in groups."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Files of readings that the store may or may not have kept: unit, digest, since when.
         self._doubted: dict[tuple[str, str], float] = {}
@@ -117,17 +117,18 @@ class Pipeline:
         prediction, files = await self.compute(place, ask)
         async with written(prediction.id):
             prediction = await self._keep(prediction, files, once)
-        self.count(prediction)
+        self.count([prediction])
         return prediction
 
     async def compute(self, place: Place, ask: Ask) -> "tuple[Prediction, Files]":
         """A reading that is not kept yet, and the files to keep for it; raises as `read` does."""
         return await self.places.run(place, lambda waited: self.work(ask, waited))
 
-    def count(self, prediction: Prediction) -> None:
-        """A reading was kept."""
-        self.on_kept(prediction)
-        self.measure(prediction)
+    def count(self, predictions: Sequence[Prediction]) -> None:
+        """Readings were kept."""
+        self.on_kept(predictions)
+        for prediction in predictions:
+            self.measure(prediction)
 
     def measure(self, prediction: Prediction) -> None:
         """What a reading says goes into the metrics."""
