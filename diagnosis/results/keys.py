@@ -131,7 +131,8 @@ def top_class(prediction: Prediction) -> str | None:
 
 
 def packed(content: Wire) -> bytes:
-    pressing = zlib.compressobj(zdict=dictionary.ROWS)
+    # Looks further for what it has seen: some bytes less, in microseconds more.
+    pressing = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zdict=dictionary.ROWS)
     return pressing.compress(content.model_dump_json().encode()) + pressing.flush()
 
 

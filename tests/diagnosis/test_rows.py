@@ -48,7 +48,7 @@ def test_the_present_dictionary_is_the_best() -> None:
     text = made.model_dump_json().encode()
 
     def size(preset: bytes) -> int:
-        pressing = zlib.compressobj(zdict=preset)
+        pressing = zlib.compressobj(9, zdict=preset)
         return len(pressing.compress(text) + pressing.flush())
 
     assert len(packed(made)) == size(dictionary.ROWS)
