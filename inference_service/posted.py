@@ -45,7 +45,8 @@ class Posted:
         Raises:
             StoreUnavailable: what was just taken, a hundred at most, may be uncounted.
         """
-        while told := await self._watch.take(_AT_ONCE):
+        # Before that nobody here knows which version is live.
+        while self._models.loaded and (told := await self._watch.take(_AT_ONCE)):
             found = [await self._reading(one) for one in told]
             readings = [one for one in found if one is not None]
             for one in told:

@@ -181,6 +181,17 @@ async def test_posted_readings_and_those_of_wards_are_in_no_window_together(ward
     assert ward.is_live()
 
 
+async def test_nothing_is_taken_before_it_is_known_which_version_is_live(ward: Ward) -> None:
+    service = ward.live.service
+    await service.watch.tell([Told("failed", DISEASE)])
+    service.models.loaded = False
+    await service.posted.count()
+    assert ward.total("sightline_posted_files_total") == 0
+    service.models.loaded = True
+    await service.posted.count()
+    assert ward.total("sightline_posted_files_total") == 1
+
+
 async def test_what_another_version_answered_is_counted_and_not_watched(ward: Ward) -> None:
     service = ward.live.service
     answer = Prediction.model_validate_json((await ward.live.read(png(4000))).content)
