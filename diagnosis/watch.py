@@ -10,7 +10,7 @@ Keys, for a disease `d`; the braces are Redis' hash tag, so that one step reache
 
     drift:{d}:readings     list of `VERSION UNIT ID`, oldest first, at most `MOST`
     drift:{d}:posted       the same of readings that `trainer infer` posted
-    drift:{d}:reviews      the same of readings that were reviewed
+    drift:{d}:reviews      the same of readings that were reviewed, by their first review
     drift:{d}:standing     the standing, as whoever looks writes it
 
 And one of none, at most `MOST_TOLD`: who stops between taking and counting leaves a few uncounted.

@@ -8,7 +8,7 @@ neither hides nor makes up what wards send; and no batch is in two of them in a 
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -123,9 +123,11 @@ class Drift:
         """Readings were kept. Nobody waits for what is done here, and nothing depends on it."""
         self._enter("readings", predictions)
 
-    def reviewed(self, prediction: Prediction) -> None:
-        """A reading was reviewed."""
-        self._enter("reviews", [prediction])
+    def reviewed(self, prediction: Prediction, review: Review) -> None:
+        """A reading was reviewed, and that is kept. Its first review enters it, so that it counts
+        once ever, however often and by however many people it is reviewed."""
+        if _watched(prediction):
+            self._begin(self._entered_if_first(prediction, review))
 
     async def posted(self, predictions: Sequence[Prediction]) -> None:
         """Readings were posted; of versions that are not live there is nothing to look at.
@@ -147,9 +149,23 @@ class Drift:
         watched = [one for one in predictions if _watched(one)]
         for disease in {one.disease for one in watched}:
             those = [one for one in watched if one.disease == disease]
-            task = asyncio.create_task(self._entered(kind, disease, those))
-            self._entering.add(task)
-            task.add_done_callback(self._entering.discard)
+            self._begin(self._entered(kind, disease, those))
+
+    def _begin(self, entering: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(entering)
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+
+    async def _entered_if_first(self, prediction: Prediction, review: Review) -> None:
+        try:
+            found = await self._results.reviews(prediction.unit, prediction.id)
+        except StoreUnavailable as error:
+            log.warning("drift", cause=error.cause)
+            return
+        # The store has them in one order, so of two that came at once one is the first.
+        said = _no_opinions(found)
+        if said and said[0].id == review.id:
+            await self._entered("reviews", prediction.disease, [prediction])
 
     async def _entered(self, kind: Kind, disease: str, those: Sequence[Prediction]) -> None:
         try:
@@ -300,7 +316,7 @@ class Drift:
             # As in `_reading`.
             await self._results.ping()
             return []
-        return [one for one in found if one.kind == "review"]
+        return _no_opinions(found)
 
     async def _stop(self, card: Card, past: tuple[DriftStatistic, ...]) -> None:
         """Take the model out of use. Written down first: where that cannot be, it is tried again
@@ -337,6 +353,11 @@ def _parsed(content: bytes | None, card: Card, state: RegistryState) -> Standing
         return fresh
     same = (found.version, found.since) == (fresh.version, fresh.since)
     return found if same else fresh.model_copy(update={"turn": found.turn})
+
+
+def _no_opinions(said: Sequence[Review]) -> list[Review]:
+    """Without the first opinions, which were given before the answer was seen."""
+    return [one for one in said if one.kind == "review"]
 
 
 def _before(one: Prediction | Review, since: datetime | None) -> bool:

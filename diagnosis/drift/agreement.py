@@ -1,6 +1,6 @@
 """Whether clinicians agree with a model as often as its card says that it is right.
 
-Of a window of reviews the disagreements are counted. The model is held to the low end of its
+Of a window of reviewed readings the disagreements are counted. The model is held to the low end of its
 accuracy's interval: of a model that is no worse, a window has more disagreements than the limit
 with a probability that an exact binomial bound gives (Clopper and Pearson 1934), chosen so that
 `persisted` windows in a row do so anywhere in a stretch no more often than is allowed.
@@ -10,7 +10,7 @@ from math import comb
 
 from diagnosis.drift.reference import Reference
 
-#: Reviews that are looked at together.
+#: Readings whose reviews are looked at together.
 REVIEWS = 50
 #: See `diagnosis.drift.null`.
 _SHARED_BY = 4

@@ -99,7 +99,7 @@ async def create_review(
     async with audit.doing(Action.REVIEW, prediction.id):
         await service.results.add_review(asking.unit, review)
     if review.kind == "review":
-        service.drift.reviewed(prediction)
+        service.drift.reviewed(prediction, review)
     service.metrics.reviews.labels(prediction.disease, review.verdict or "first_opinion").inc()
     return review
 

@@ -1,5 +1,6 @@
 """A model that drifts is stopped, says so, and comes back when two people have agreed."""
 
+import asyncio
 import shutil
 from pathlib import Path
 from uuid import UUID
@@ -204,10 +205,9 @@ async def test_clinicians_who_disagree_too_often_stop_a_model(
     watched: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One reading whose reviews cannot be read holds up none of the others."""
-    unreadable, *ids = await send(watched, REVIEWS + 1)
-    await watched.client.post(
-        f"/api/v1/predictions/{unreadable}/reviews", json={"verdict": "agree"}
-    )
+    unreadable, *ids = await send(watched, 2 * REVIEWS + 1)
+    await review(watched, unreadable, "agree")
+    await watched.service.drift.close()
     reviews = watched.service.results.reviews
 
     async def reviews_of(unit: str, prediction_id: UUID) -> tuple[Review, ...]:
@@ -216,18 +216,56 @@ async def test_clinicians_who_disagree_too_often_stop_a_model(
         return await reviews(unit, prediction_id)
 
     monkeypatch.setattr(watched.service.results, "reviews", reviews_of)
-    for _ in range(2):
-        for reading in ids:
-            answer = await watched.client.post(
-                f"/api/v1/predictions/{reading}/reviews", json={"verdict": "disagree"}
-            )
-            assert answer.status_code == 201, answer.text
+    for reading in ids:
+        await review(watched, reading, "disagree")
     await looked(watched)
     assert metric(watched, "sightline_drift", statistic="agreement") == 1
     limit = metric(watched, "sightline_drift_limit", statistic="agreement")
     assert limit is not None
     assert 0.1 < limit < 0.4
     assert watched.service.registry.state(DISEASE).under_review[0].past == ("agreement",)
+
+
+async def review(live: Live, reading: str, verdict: str, **said: str) -> None:
+    answer = await live.client.post(
+        f"/api/v1/predictions/{reading}/reviews", json={"verdict": verdict} | said
+    )
+    assert answer.status_code == 201, answer.text
+
+
+async def test_a_reading_counts_once_however_often_and_by_whom_it_is_reviewed(
+    watched: Live,
+) -> None:
+    ids = await send(watched, REVIEWS)
+    for reading in ids:
+        opinion = {"kind": "first_opinion", "class_id": None}
+        first = await watched.client.post(f"/api/v1/predictions/{reading}/reviews", json=opinion)
+        assert first.status_code == 201, first.text
+        await review(watched, reading, "disagree")
+        # Thought better of before anybody looked: the newest counts.
+        await review(watched, reading, "agree")
+    await looked(watched)
+    assert metric(watched, "sightline_drift", statistic="agreement") == 0
+    # Three windows of reviews, and none of readings that were not counted before.
+    async with acting(watched, Role.CLINICIAN, sub="u_another") as another:
+        for reading in ids:
+            again = await another.post(
+                f"/api/v1/predictions/{reading}/reviews", json={"verdict": "disagree"}
+            )
+            assert again.status_code == 201, again.text
+            await review(watched, reading, "disagree")
+            await review(watched, reading, "disagree", note="as I said")
+    await looked(watched)
+    assert await watched.service.watch.waiting("reviews", DISEASE) == 0
+    assert metric(watched, "sightline_drift", statistic="agreement") == 0
+    assert watched.service.registry.state(DISEASE).live == "1"
+
+
+async def test_of_two_reviews_at_once_one_enters_their_reading(watched: Live) -> None:
+    (reading,) = await send(watched, 1)
+    await asyncio.gather(*(review(watched, reading, "disagree") for _ in range(5)))
+    await watched.service.drift.close()
+    assert await watched.service.watch.waiting("reviews", DISEASE) == 1
 
 
 async def test_a_window_that_another_service_looked_at_meanwhile_counts(
