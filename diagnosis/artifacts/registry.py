@@ -215,7 +215,7 @@ class Registry:
 
     def lift(self, disease: str, version: str, by: str, roles: tuple[str, ...]) -> RegistryState:
         """One more person agrees that a stopped version answers again; it does once one engineer
-        and one clinician have, who are two people.
+        and one clinician have, who are two people. A consent lapses after `CONSENT_STANDS`.
 
         Args:
             disease: of the catalogue.
@@ -225,7 +225,7 @@ class Registry:
 
         Raises:
             NotUnderReview: it is not stopped.
-            AlreadyAgreed: this person has agreed before.
+            AlreadyAgreed: this person has agreed before, and that stands.
             ArtifactRefused: it does not pass its checks; it stays stopped.
             RegistryError: there is no such version, or none of the roles counts.
         """

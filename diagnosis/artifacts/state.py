@@ -139,7 +139,7 @@ def consent(state: RegistryState, version: str, by: str, roles: tuple[str, ...])
 
     Raises:
         NotUnderReview: it is not stopped.
-        AlreadyAgreed: this person has agreed before.
+        AlreadyAgreed: this person has agreed before, and that stands.
         RegistryError: none of the roles counts.
     """
     review = review_of(state.under_review, version).with_consent(by, roles)

@@ -6,7 +6,7 @@ different people have said so, one as an engineer and one as a clinician: the ca
 judge, the harm the other's.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Literal
 
@@ -15,6 +15,9 @@ from pydantic import Field
 from diagnosis.artifacts.card import Record, Version
 from diagnosis.contracts import DriftStatistic
 from diagnosis.errors import AlreadyAgreed, NotUnderReview, RegistryError
+
+#: How long a consent stands. What somebody found out weeks ago says nothing of what is sent now.
+CONSENT_STANDS = timedelta(days=7)
 
 #: What somebody agrees as. Somebody with both roles counts as whichever is still wanted.
 Lifter = Literal["engineer", "clinician"]
@@ -29,6 +32,11 @@ class Consent(Record):
     roles: tuple[Lifter, ...] = Field(min_length=1)
     at: datetime
 
+    @property
+    def until(self) -> datetime:
+        """When it lapses."""
+        return self.at + CONSENT_STANDS
+
 
 class UnderReview(Record):
     """A version that was stopped, and who has agreed so far that it comes back."""
@@ -39,20 +47,27 @@ class UnderReview(Record):
     """What was past its limit."""
     consents: tuple[Consent, ...] = ()
 
+    def at(self, time: datetime) -> "UnderReview":
+        """How it stands at a time: without the consents that have lapsed by then."""
+        standing = tuple(one for one in self.consents if time < one.until)
+        return self.model_copy(update={"consents": standing})
+
     def with_consent(self, by: str, roles: tuple[str, ...]) -> "UnderReview":
-        """The same with one more person's consent.
+        """The same with one more person's consent, and without those that have lapsed.
 
         Raises:
-            AlreadyAgreed: this person has given it before.
+            AlreadyAgreed: this person has given it before, and it stands.
             RegistryError: none of the roles counts.
         """
-        if by in {one.by for one in self.consents}:
+        time = datetime.now(UTC)
+        standing = self.at(time).consents
+        if by in {one.by for one in standing}:
             raise AlreadyAgreed
         counting = tuple(one for one in LIFTERS if one in roles)
         if not counting:
             raise RegistryError("It takes an engineer and a clinician to lift a stop.")
-        one = Consent(by=by, roles=counting, at=datetime.now(UTC))
-        return self.model_copy(update={"consents": (*self.consents, one)})
+        one = Consent(by=by, roles=counting, at=time)
+        return self.model_copy(update={"consents": (*standing, one)})
 
     @property
     def lifted(self) -> bool:
@@ -61,6 +76,11 @@ class UnderReview(Record):
         return any(
             engineer in a.roles and clinician in b.roles for a, b in permutations(self.consents, 2)
         )
+
+    @property
+    def until(self) -> datetime | None:
+        """Until when one more consent, of a role that is wanted, lifts it; None: one is too few."""
+        return max((one.until for one in self.consents), default=None)
 
     @property
     def wanted(self) -> tuple[Lifter, ...]:

@@ -115,7 +115,9 @@ class VersionUnderReview(Wire):
     wanted: tuple[Literal["engineer", "clinician"], ...]
     """The roles of which somebody has still to agree, each another person."""
     agreed: int
-    """How many people have agreed so far."""
+    """How many people have agreed so far, whose consent has not lapsed."""
+    agreed_until: datetime | None
+    """Until when that stands: it lapses after seven days. Null where nobody has agreed."""
 
 
 class VersionList(Wire):

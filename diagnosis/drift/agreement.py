@@ -1,7 +1,7 @@
 """Whether clinicians agree with a model as often as its card says that it is right.
 
-Of a window of reviewed readings the disagreements are counted. The model is held to the low end of its
-accuracy's interval: of a model that is no worse, a window has more disagreements than the limit
+Of a window of reviewed readings the disagreements are counted. The model is held to the low end of
+its accuracy's interval: of a model that is no worse, a window has more disagreements than the limit
 with a probability that an exact binomial bound gives (Clopper and Pearson 1934), chosen so that
 `persisted` windows in a row do so anywhere in a stretch no more often than is allowed.
 """

@@ -15,6 +15,7 @@ from diagnosis.contracts import (
     VersionList,
     VersionUnderReview,
     Wire,
+    now,
 )
 from diagnosis.errors import (
     AlreadyAgreed,
@@ -150,7 +151,8 @@ async def lift_stop(
 ) -> VersionList:
     """Agree that a version that was stopped because it drifted answers again.
 
-    It does once two different people have agreed, one as an engineer and one as a clinician. The
+    It does once two different people have agreed, one as an engineer and one as a clinician,
+    within seven days; then a consent lapses, and may be given again. The
     password has to be given within two minutes before. Where another version was promoted
     meanwhile, that one stays live, and this one may be promoted again.
     """
@@ -226,8 +228,9 @@ def _listed(service: Service, disease: str) -> VersionList:
                 past=one.past,
                 wanted=one.wanted,
                 agreed=len(one.consents),
+                agreed_until=one.until,
             )
-            for one in state.under_review
+            for one in (review.at(now()) for review in state.under_review)
         ),
         items=tuple(
             Version(version=one, role=roles.get(one, "published"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -160,6 +161,8 @@ async def test_two_different_people_lift_it_an_engineer_and_a_clinician(watched:
         first = (await engineer.post(LIFT)).json()
         assert first["live"] is None
         assert [one["wanted"] for one in first["under_review"]] == [["clinician"]]
+        until = datetime.fromisoformat(first["under_review"][0]["agreed_until"])
+        assert timedelta(days=6) < until - datetime.now(UTC) <= timedelta(days=7)
         refused(await engineer.post(LIFT), 409, "already-agreed")
         second = (await another.post(LIFT)).json()
         assert (second["live"], second["under_review"][0]["agreed"]) == (None, 2)

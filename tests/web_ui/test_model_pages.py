@@ -57,6 +57,7 @@ def stopped() -> VersionList:
                     "past": ["input", "agreement", "posted_score"],
                     "wanted": ["clinician"],
                     "agreed": 1,
+                    "agreed_until": "2026-12-03T10:15:00Z",
                 }
             ],
             "history": [
@@ -79,6 +80,7 @@ async def test_a_version_under_review_says_why_and_who_has_still_to_agree(
         "Clinicians disagree too often.",
         "In batches that were posted: The answers are spread otherwise.",
         "A clinician is still wanted.",
+        "Somebody has agreed. That stands until 3 Dec 2026, 10:15 UTC",
         "Version 1 was stopped: it drifted",
         "The stop of version 1 was lifted",
     ):

@@ -1,10 +1,13 @@
 """A version that drifted leaves service, and comes back by two people alone."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from diagnosis.artifacts import Registry
+from diagnosis.artifacts.stopping import CONSENT_STANDS
+from diagnosis.artifacts.storage import STATE
 from diagnosis.errors import (
     AlreadyAgreed,
     ModelStopped,
@@ -70,6 +73,52 @@ def test_two_people_bring_it_back(
     with pytest.raises(NotUnderReview):
         registry.lift(CHEST, "2", "u_z", ENGINEER)
     assert registry.rollback(CHEST) == "1"
+
+
+def aged(registry: Registry, folder: Path, by: timedelta) -> None:
+    """What was agreed was agreed so much earlier."""
+    state = registry.state(CHEST)
+    reviews = tuple(
+        one.model_copy(
+            update={
+                "consents": tuple(
+                    given.model_copy(update={"at": given.at - by}) for given in one.consents
+                )
+            }
+        )
+        for one in state.under_review
+    )
+    earlier = state.model_copy(update={"under_review": reviews})
+    (folder / CHEST / STATE).write_text(earlier.model_dump_json())
+
+
+def test_a_consent_lapses_after_seven_days_and_may_be_given_again(
+    registry: Registry, tmp_path: Path
+) -> None:
+    registry.stop(CHEST, "2", ("input",))
+    registry.lift(CHEST, "2", "u_a", ENGINEER)
+    (review,) = registry.state(CHEST).under_review
+    assert review.until == review.consents[0].at + CONSENT_STANDS
+    aged(registry, tmp_path / "registry", CONSENT_STANDS)
+    now = review.at(datetime.now(UTC) + CONSENT_STANDS)
+    assert (now.consents, now.until, now.wanted) == ((), None, ("engineer", "clinician"))
+    # Alone, as if nobody had agreed; then the first one again, who is no third.
+    assert registry.lift(CHEST, "2", "u_b", CLINICIAN).live is None
+    assert [one.by for one in registry.state(CHEST).under_review[0].consents] == ["u_b"]
+    assert registry.lift(CHEST, "2", "u_a", ENGINEER).live == "2"
+
+
+def test_of_two_consents_the_later_one_counts_on(registry: Registry, tmp_path: Path) -> None:
+    registry.stop(CHEST, "2", ("input",))
+    registry.lift(CHEST, "2", "u_a", ENGINEER)
+    aged(registry, tmp_path / "registry", timedelta(days=4))
+    registry.lift(CHEST, "2", "u_b", ENGINEER)
+    (review,) = registry.state(CHEST).under_review
+    assert review.until == review.consents[1].until
+    aged(registry, tmp_path / "registry", timedelta(days=4))
+    with pytest.raises(AlreadyAgreed):
+        registry.lift(CHEST, "2", "u_b", BOTH)
+    assert registry.lift(CHEST, "2", "u_c", CLINICIAN).live == "2"
 
 
 def test_what_is_still_wanted_is_told(registry: Registry) -> None:
