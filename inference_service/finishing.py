@@ -4,9 +4,16 @@ Three steps go on beside each other: images are put; readings are kept, their fi
 acknowledged with them (`diagnosis.queue`); what is left of the files is seen to. Until the second
 has happened nothing of a file is deleted. Where a store does not answer, a step is tried again,
 because all of it may have happened.
+
+How long? Images for `PATIENCE`: then their files are given back, because another machine may be
+able to keep them. Readings without an end: whether they are kept, and whose a file is, only Redis
+knows, so while it is away nobody else can do more. No more piles up meanwhile than a worker holds,
+which is eight files a thread; and a worker that is told to stop does not wait for it
+(`working.Worker`).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -28,8 +35,10 @@ T = TypeVar("T")
 _AT_ONCE = 32
 #: So many are worth a step at once; fewer wait for company, and an answer may be that late.
 _COMPANY, _COMPANY_SECONDS = 4, 0.05
-#: How long it is waited where something does not answer.
-_PAUSE = 0.5
+#: How long it is waited where something does not answer, at first and at most.
+_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+#: How many seconds a worker tries what another machine may be able to do.
+PATIENCE = 60.0
 
 log = structlog.get_logger("inference_service")
 
@@ -53,12 +62,19 @@ class Finishing:
         service: everything that makes a reading.
         work: the workers' end of the queue.
         kept: told of each file that is finished, or is somebody else's by now.
+        give_back: holds files no longer, so that anybody may take them; no try is counted.
     """
 
-    def __init__(self, service: Service, work: Work, kept: Callable[[Taken], None]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        work: Work,
+        kept: Callable[[Taken], None],
+        give_back: Callable[[Sequence[Taken]], Awaitable[None]],
+    ) -> None:
         self._pipeline, self._intake = service.pipeline, service.intake
         self._metrics, self._results = service.metrics, service.results
-        self._work, self._kept = work, kept
+        self._work, self._kept, self._give_back = work, kept, give_back
         self._made: asyncio.Queue[Made] = asyncio.Queue()
         self._put: asyncio.Queue[Made] = asyncio.Queue()
         self._finished: asyncio.Queue[tuple[Made, bool, float]] = asyncio.Queue()
@@ -81,12 +97,27 @@ class Finishing:
         while True:
             group = await _some(self._made, _worth_a_step)
             read = [(one, one.prediction) for one in group if one.prediction is not None]
-            pairs = [(prediction, one.files) for one, prediction in read]
-            kept = await _patiently(partial(asyncio.to_thread, self._pipeline.put, pairs))
-            for (one, _), prediction in zip(read, kept, strict=True):
-                one.prediction = prediction
             for one in group:
-                self._put.put_nowait(one)
+                if one.prediction is None:
+                    self._put.put_nowait(one)
+            if not read:
+                continue
+            pairs = [(prediction, one.files) for one, prediction in read]
+            try:
+                kept = await _patiently(
+                    partial(asyncio.to_thread, self._pipeline.put, pairs), PATIENCE
+                )
+            except StoreUnavailable:
+                # Some of their images may be there, and nobody may read them again.
+                for prediction, _ in pairs:
+                    self._pipeline.doubt(prediction)
+                await _patiently(partial(self._give_back, [one.taken for one, _ in read]))
+                for _ in read:
+                    self._made.task_done()
+            else:
+                for (one, _), prediction in zip(read, kept, strict=True):
+                    one.prediction = prediction
+                    self._put.put_nowait(one)
 
     async def _keep_finishing(self) -> None:
         while True:
@@ -163,11 +194,19 @@ async def _some(
     return found
 
 
-async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Do it; where a store does not answer, again."""
+async def _patiently(work: Callable[[], Awaitable[T]], seconds: float = math.inf) -> T:
+    """Do it; where a store does not answer, again, for so long.
+
+    Raises:
+        StoreUnavailable: it does not answer still.
+    """
+    until, pause = time.monotonic() + seconds, _PAUSE
     while True:
         try:
             return await work()
         except StoreUnavailable as error:
             log.warning("batches", cause=error.cause)
-            await asyncio.sleep(_PAUSE)
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)

@@ -10,6 +10,7 @@ workers, it costs no other file a try.
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -27,7 +28,7 @@ from diagnosis.errors import (
 from diagnosis.queue import Taken, Work
 from diagnosis.telemetry import taken_up
 from inference_service.ask import Ask
-from inference_service.finishing import Finishing, Made
+from inference_service.finishing import PATIENCE, Finishing, Made
 from inference_service.service import Service, end_tasks
 
 #: How long it is waited for work where there was none, at first and at most.
@@ -67,7 +68,7 @@ class Worker:
         self._alone: str | None = None
         self._reading: set[asyncio.Task[None]] = set()
         self._came: set[str | None] = set()
-        self._finishing = Finishing(service, work, self._let_go)
+        self._finishing = Finishing(service, work, self._let_go, self._give_back)
         self._something_ended = asyncio.Event()
         self._stopping = asyncio.Event()
         self._looked = time.monotonic()
@@ -182,14 +183,17 @@ class Worker:
             try:
                 made = await self._made_of(taken)
             except TemporarilyUnavailable as error:
-                # Of what keeps all files from being read none is to be set aside.
+                # Of what keeps all files from being read none is to be set aside; what keeps this
+                # worker from it may keep no other.
                 log.warning("file", code=error.code, cause=error.cause)
+                if time.perf_counter() - began > PATIENCE and await self._given_back(taken):
+                    return None
                 await asyncio.sleep(_PAUSE)
             except ModelUnavailable as error:
                 log.warning("file", code=error.code, cause=error.cause)
-                with suppress(StoreUnavailable):
-                    await self._work.release(self._name, [taken])
-                return self._let_go(taken)
+                if await self._given_back(taken):
+                    return None
+                await asyncio.sleep(_PAUSE)
             except Exception as error:  # noqa: BLE001 - one file must not stop the others
                 # It comes again when its lease has ended, and is set aside if it goes on so. Only
                 # the kind: a message could quote what the file holds.
@@ -237,6 +241,26 @@ class Worker:
             problem = Notice(code=refused.code, detail=refused.detail, remedy=refused.remedy)
             return Made(taken, problem=problem)
 
+    async def _given_back(self, taken: Taken) -> bool:
+        """Give a file back; False where Redis does not answer, and it is held on."""
+        try:
+            await self._give_back([taken])
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def _give_back(self, taken: Sequence[Taken]) -> None:
+        """Hold files no longer: whoever looks next may take them, and this was no try.
+
+        Raises:
+            StoreUnavailable: all are held still.
+        """
+        await self._work.release(self._name, taken)
+        # Whoever else looks does so before this worker takes them once more.
+        self._looked = time.monotonic()
+        for one in taken:
+            self._let_go(one)
+
     def _let_go(self, taken: Taken) -> None:
         """Hold a file no longer."""
         if taken.entry is not None:
@@ -251,14 +275,14 @@ class Worker:
                 await self._work.renew(self._name, list(self._held.values()))
 
     async def _end(self) -> None:
-        """Let what is at work end, keep what it came to, and give the rest back."""
-        suspects, self._suspects = self._suspects, []
+        """Let what is at work end, keep what it came to, and give the rest back. Of that some may
+        be kept all the same, where the answer is on its way: that was acknowledged, and nobody
+        gets it again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 while self._reading:
                     self._something_ended.clear()
                     await self._something_ended.wait()
                 await self._finishing.drained()
-        rest = [one for one in self._held.values() if one.entry not in self._came]
         with suppress(StoreUnavailable):
-            await self._work.release(self._name, [*rest, *suspects])
+            await self._work.release(self._name, list(self._held.values()))

@@ -4,20 +4,29 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
-from diagnosis.contracts import Prediction
+from diagnosis.contracts import Batch, Prediction
 from diagnosis.errors import StoreUnavailable
-from diagnosis.queue import Finished, MemoryQueue, Taken
+from diagnosis.image_store import FolderImageStore
+from diagnosis.queue import Finished, MemoryQueue, Taken, connect_work
+from inference_service import finishing
+from inference_service import working as working_module
 from inference_service.ask import Ask
 from inference_service.pipeline import Files
-from inference_service.worker import _kinds
+from inference_service.service import Service
+from inference_service.worker import _kinds, working
 from inference_service.working import Worker
-from tests.fixtures.live_service import Live, reading_batches
+from tests.fixtures.decoders import shared_nursery
+from tests.fixtures.live_service import Live, Start, reading_batches
+from tests.fixtures.redis import RedisServer
 from tests.inference_service.test_batches import (
     get,
     items,
@@ -87,6 +96,106 @@ async def test_a_worker_that_stops_keeps_or_gives_back_all(live: Live) -> None:
         assert len(await readings(live, batch)) == 12
         assert {one.tries for one in await items(live, batch)} <= {1, 2}
     assert left <= 12
+
+
+@pytest.mark.parametrize("away", ["redis is dead", "redis hangs", "the disk keeps nothing"])
+async def test_a_worker_that_waits_for_a_store_stops_in_time_and_loses_nothing(
+    away: str, start: Start, start_redis: Callable[..., RedisServer]
+) -> None:
+    """It was told to stop while it tried again and again to keep what it had read."""
+    redis = start_redis()
+    live = await start(redis=True, redis_url=SecretStr(redis.url), batch_lease_seconds=1)
+    settings = live.service.settings
+    incoming = settings.image_dir / "incoming"
+    files = [picture_of(seed) for seed in range(6)]
+    async with sent(live, files) as batch:
+        service = Service(settings, nursery=shared_nursery(), name="worker")
+        work = connect_work(redis.url)
+        finish, put = work.finish, service.pipeline.put
+        waits = threading.Event()
+
+        async def finish_without(finished: Sequence[Finished]) -> tuple[bool, ...]:
+            (redis.stop if away == "redis is dead" else redis.freeze)()
+            with suppress(StoreUnavailable):
+                await finish(finished)
+            waits.set()
+            raise StoreUnavailable(cause="it is away")
+
+        def put_without(made: Sequence[tuple[Prediction, Files]]) -> list[Prediction]:
+            incoming.touch()
+            try:
+                return put(made)
+            finally:
+                waits.set()
+
+        if away == "the disk keeps nothing":
+            service.pipeline.put = put_without  # type: ignore[method-assign]
+        else:
+            work.finish = finish_without  # type: ignore[method-assign]
+        async with working(service, work):
+            await live.until(waits.is_set)
+            await asyncio.sleep(0.3)
+            began = time.monotonic()
+        # Two seconds for what is at work, two for giving it back, and what closing takes.
+        stopped = time.monotonic() - began
+        assert stopped < 15
+        if away == "redis is dead":
+            redis.start()
+        elif away == "redis hangs":
+            redis.thaw()
+        else:
+            incoming.unlink()
+            # All of it was given back: another start is no try.
+            another = connect_work(redis.url)
+            taken = await another.reclaim("x", timedelta(seconds=1), 50, _any)
+            await another.close()
+            assert {one.item.tries for one in taken} == {1}
+        async with reading_batches(live):
+            done = await over(live, batch)
+        assert done.counts.done == len(files)
+        assert len(await readings(live, batch)) == len(files)
+
+
+def _any(_: Batch) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("broken", ["images", "spool"])
+async def test_what_one_worker_cannot_keep_or_read_another_gets(
+    broken: str, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own way to the images may be broken. It gives back what it holds, without a try."""
+    for module in (finishing, working_module):
+        monkeypatch.setattr(module, "PATIENCE", 0.2)
+    live = await start(batch_lease_seconds=1)
+    nowhere = tmp_path / "nowhere"
+    nowhere.touch()
+    queue = live.service.batches
+    assert isinstance(queue, MemoryQueue)
+    async with sent(live, [picture_of(seed) for seed in range(8)] + [b"no image"]) as batch:
+        theirs = live.service
+        sick = Service(
+            theirs.settings, theirs.results, theirs.audit, shared_nursery(), queue, theirs.watch
+        )
+        if broken == "images":
+            sick.pipeline._images = FolderImageStore(nowhere)
+        else:
+            sick.intake.spool = FolderImageStore(nowhere)
+        released: list[Taken] = []
+        release = queue.release
+
+        async def noted(worker: str, taken: Sequence[Taken]) -> None:
+            released.extend(taken)
+            await release(worker, taken)
+
+        monkeypatch.setattr(queue, "release", noted)
+        async with working(sick, queue):
+            await live.until(lambda: len(released) >= 4)
+            async with reading_batches(live):
+                done = await over(live, batch)
+        assert (done.counts.done, done.counts.failed) == (8, 1)
+        assert len(await readings(live, batch)) == 8
+        assert {one.tries for one in await items(live, batch)} == {1}
 
 
 async def test_all_that_a_dead_worker_held_is_taken_over_at_one_look(live: Live) -> None:
