@@ -68,6 +68,7 @@ class Models:
         self._entries: dict[str, Entry] = {}
         self._seen: dict[str, Hashable] = {}
         self._unseeded: dict[str, str] = {}
+        self._under_review: dict[str, frozenset[str]] = {}
         self.loaded = False
         """True once every live artifact was tried."""
 
@@ -85,6 +86,11 @@ class Models:
     def entry(self, disease_id: str) -> Entry | None:
         """What stands for a disease at the moment; for its card and demo images only."""
         return self._entries.get(disease_id)
+
+    def under_review(self, disease_id: str, version: str) -> bool:
+        """Whether a version is stopped because it drifted, live or not at the time; known as soon
+        as the registry is looked at again."""
+        return version in self._under_review.get(disease_id, ())
 
     def check(self, disease_id: str) -> LiveModel:
         """The live model of a disease, without a hold on its engine.
@@ -171,17 +177,18 @@ class Models:
     def _take_in(self, disease: Disease) -> None:
         try:
             folder = self._registry.live_folder(disease.id)
-            awaited = self._registry.state(disease.id).awaited
+            state = self._registry.state(disease.id)
         except (RegistryError, OSError) as error:
             log.error("registry", disease=disease.id, cause=_cause(error))  # noqa: TRY400
             # What is loaded was verified and goes on; the registry only cannot be asked.
             if self._entries.get(disease.id) is None:
                 self._put(disease.id, Refused(UNKNOWN))
             return
+        self._under_review[disease.id] = frozenset(one.version for one in state.under_review)
         if folder is not None:
             self._put(disease.id, self._loaded(disease, folder))
-        elif awaited:
-            self._put(disease.id, Stopped(awaited[-1].version))
+        elif state.awaited:
+            self._put(disease.id, Stopped(state.awaited[-1].version))
         elif disease.id in self._unseeded:
             self._put(disease.id, Refused(self._unseeded[disease.id]))
         else:

@@ -1,19 +1,37 @@
-"""A disease as the API shows it: the catalogue's words and the live model's figures."""
+"""What the API shows with words of the present: a disease with its live model, and readings of a
+model that is under review."""
+
+from typing import TypeVar
 
 from diagnosis.artifacts import Card
 from diagnosis.catalogue import Disease
 from diagnosis.contracts import (
+    UNDER_REVIEW,
     ClassView,
     DemoImageView,
     Digest,
     DiseaseView,
     ModelView,
+    Notice,
     OperatingPointView,
+    Prediction,
 )
 from diagnosis.errors import ModelRefused, ModelUnavailable, ModelUnderReview
 from diagnosis.reading import class_names
 from inference_service.loading import LiveModel
 from inference_service.models import Models, Stopped
+
+Reading = TypeVar("Reading", bound=Prediction)
+
+#: What a reading says while the version that made it is under review.
+OF_A_STOPPED_MODEL = Notice(
+    code=UNDER_REVIEW,
+    detail=(
+        "The model that made this reading is under review: it was stopped, because what it was"
+        " sent, or what it answered, was no longer like what it was approved for."
+    ),
+    remedy="The answer may be wrong: judge the image without it.",
+)
 
 
 class SealedCard(Card):
@@ -54,6 +72,16 @@ def disease_view(models: Models, disease: Disease) -> DiseaseView:
             "model": None if live is None else _model(live),
         }
     )
+
+
+def as_it_stands(models: Models, reading: Reading) -> Reading:
+    """A reading as it is told now: one of a version that is under review says so before all else.
+
+    A reading itself never changes, and says it no more once that is lifted.
+    """
+    if not models.under_review(reading.disease, reading.artifact.version):
+        return reading
+    return reading.model_copy(update={"notices": (OF_A_STOPPED_MODEL, *reading.notices)})
 
 
 def _sentences(error: ModelUnavailable) -> str:

@@ -35,8 +35,7 @@ async def as_csv(context: In, caller: Asking, batch: BatchId) -> Response:
     kept = await _kept_back(context, caller, batch)
     columns = tuple(BatchSummaryRow.model_fields)
     rows = [
-        ["" if value is None else value for value in row.model_dump(mode="json").values()]
-        + [kept.warning]
+        [_cell(value) for value in row.model_dump(mode="json").values()] + [kept.warning]
         for row in kept.rows
     ]
     text = table((*columns, "warning"), rows)
@@ -50,6 +49,12 @@ async def as_json(context: In, caller: Asking, batch: BatchId) -> Response:
         return await _passed_on(context, caller, batch, "json", "application/json")
     kept = await _kept_back(context, caller, batch)
     return file_of(kept.model_dump_json(indent=2), "application/json", f"batch-{batch}.json")
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else value
 
 
 async def _passed_on(

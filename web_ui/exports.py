@@ -55,7 +55,8 @@ _OF_THE_ANSWER = ("class_id", "band", "sort")
 COLUMNS = (
     "reading", "read_at", "disease", "outcome", "band", "most_probable_class", "its_probability",
     "finding", "probability_of_finding", "operating_point", "threshold", "positive",
-    "not_judged_because", "review", "model_version", "synthetic", "address", "warning",
+    "not_judged_because", "review", "model_version", "model_under_review", "synthetic", "address",
+    "warning",
 )  # fmt: skip
 
 #: A cell that begins with one of these is a formula to a spreadsheet.
@@ -153,6 +154,7 @@ def _rows(found: Sequence[tuple[ListedPrediction, bool]]) -> Iterator[list[objec
             reading.reason.code if reading.reason else "",
             reading.review,
             reading.artifact.version,
+            "yes" if reading.model_under_review else "no",
             "yes" if reading.image.demo else "no",
             f"/readings/{reading.id}",
             reading.warning,

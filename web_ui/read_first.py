@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from diagnosis.contracts import Prediction, Review
+from diagnosis.contracts import UNDER_REVIEW, Prediction, Review
 from diagnosis.errors import InputRefused
 from web_ui.caller import Caller
 from web_ui.context import Context
@@ -29,7 +29,6 @@ _ANSWER: dict[str, object] = {
     "operating_points": (),
     "observed": None,
     "heatmap_classes": (),
-    "notices": (),
 }
 
 
@@ -64,8 +63,10 @@ def kept_back(
 
 
 def without_answer(reading: Reading) -> Reading:
-    """The reading with nothing in it that the model said of the image but that it may judge it."""
-    return reading.model_copy(update=_ANSWER)
+    """The reading with nothing in it that the model said of the image but that it may judge it.
+    That the model is under review is no word of the image."""
+    notices = tuple(one for one in reading.notices if one.code == UNDER_REVIEW)
+    return reading.model_copy(update=_ANSWER | {"notices": notices})
 
 
 async def for_list(

@@ -50,6 +50,7 @@ from diagnosis.contracts.diseases import (
     VersionUnderReview,
 )
 from diagnosis.contracts.predictions import (
+    UNDER_REVIEW,
     ArtifactReference,
     ClassProbability,
     GateReading,
@@ -100,6 +101,7 @@ __all__ = [
     "MOST_NUMBERS",
     "SCHEMA_VERSION",
     "STATE_AFTER",
+    "UNDER_REVIEW",
     "URGENCY",
     "ArtifactReference",
     "Band",

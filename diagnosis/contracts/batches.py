@@ -163,6 +163,9 @@ class BatchSummaryRow(Wire):
     problem_code: str | None = None
     problem: str | None = None
     """Why it failed or was not judged, and what to do."""
+    model_under_review: bool | None = None
+    """Whether the version that made the reading is stopped now because it drifted; null where
+    there is no reading."""
 
 
 class BatchSummary(Wire):

@@ -102,6 +102,10 @@ class ObservedShare(Wire):
     """Which part of them had the class."""
 
 
+#: The code of the notice that the model that made a reading is under review now.
+UNDER_REVIEW = "model-under-review"
+
+
 class Notice(Wire):
     """Something the reader has to know beside the figures: a code, a sentence, what to do."""
 
@@ -150,7 +154,9 @@ class Prediction(Wire):
     heatmap_classes: tuple[Slug, ...] = ()
     """Classes that a heatmap can be asked for: those whose heatmaps passed the card's checks."""
     notices: tuple[Notice, ...] = ()
-    """For example: the patient is older than the population the model was trained on."""
+    """For example: the patient is older than the population the model was trained on. One is of
+    the present, and is not kept with the reading: `model-under-review`, as long as the version that
+    made it is stopped because it drifted."""
     timings_ms: dict[str, float] = Field(default_factory=dict)
     """Milliseconds by step: queue, decode, gate, preprocess, infer, store."""
     created_by: str = "anonymous"
@@ -161,6 +167,11 @@ class Prediction(Wire):
     batch: UUID | None = None
     """The batch that it is of; None for an image that was sent by itself."""
     warning: Literal["Research use only. Not a medical device. A clinician decides."] = WARNING
+
+    @property
+    def model_under_review(self) -> bool:
+        """Whether the version that made it was under review when this was answered."""
+        return any(one.code == UNDER_REVIEW for one in self.notices)
 
     @model_validator(mode="after")
     def _judged_or_a_reason(self) -> Self:

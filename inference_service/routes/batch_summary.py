@@ -19,6 +19,7 @@ from inference_service.audited import Audited
 from inference_service.problems import documented
 from inference_service.routes.batches import found
 from inference_service.service import Service, ServiceDependency
+from inference_service.views import as_it_stands
 
 #: Readings that are asked for at once; fewer than the store has connections.
 _AT_ONCE = 8
@@ -86,6 +87,8 @@ def _lines(rows: Sequence[Sequence[object]]) -> str:
 
 def _harmless(cell: object) -> str:
     """A cell that no spreadsheet runs."""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
     text = "" if cell is None else str(cell)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
@@ -110,7 +113,8 @@ async def _pages(batch: Batch, service: Service) -> AsyncIterator[list[BatchSumm
 async def _reading(item: BatchItem, batch: Batch, service: Service) -> Prediction | None:
     if item.state != "done" or item.prediction_id is None:
         return None
-    return await service.results.get(batch.unit, item.prediction_id)
+    found = await service.results.get(batch.unit, item.prediction_id)
+    return None if found is None else as_it_stands(service.models, found)
 
 
 def _row(item: BatchItem, reading: Prediction | None) -> BatchSummaryRow:
@@ -127,4 +131,5 @@ def _row(item: BatchItem, reading: Prediction | None) -> BatchSummaryRow:
         prediction_id=None if reading is None else reading.id,
         problem_code=None if problem is None else problem.code,
         problem=None if problem is None else f"{problem.detail} {problem.remedy}".strip(),
+        model_under_review=None if reading is None else reading.model_under_review,
     )

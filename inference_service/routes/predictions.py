@@ -37,6 +37,7 @@ from inference_service.explaining import chosen_class, tag
 from inference_service.problems import FieldRefused, documented
 from inference_service.service import Service, ServiceDependency
 from inference_service.uploads import REQUEST_BODY, Upload, read_upload, text_field
+from inference_service.views import as_it_stands
 
 LONGEST_REFERENCE = 200
 
@@ -153,7 +154,7 @@ async def get_prediction(
         await audit.refused(action)
         raise UnknownPrediction
     await audit.allowed(action, prediction.id)
-    return prediction
+    return as_it_stands(service.models, prediction)
 
 
 @router.get(

@@ -30,6 +30,7 @@ from inference_service.problems import documented
 from inference_service.routes.predictions import get_prediction, no_longer_kept
 from inference_service.service import ServiceDependency
 from inference_service.thumbnails import tag
+from inference_service.views import as_it_stands
 
 router = APIRouter(prefix="/api/v1/predictions", tags=["predictions"])
 
@@ -108,7 +109,9 @@ async def list_predictions(
     await audit.allowed(Action.EXPORT)
     items = tuple(
         ListedPrediction(
-            **dict(one), review=standing.review, patient_readings=standing.patient_readings
+            **dict(as_it_stands(service.models, one)),
+            review=standing.review,
+            patient_readings=standing.patient_readings,
         )
         for one, standing in zip(found, beside, strict=True)
     )

@@ -10,15 +10,22 @@ import pytest
 
 from diagnosis.artifacts.state import RegistryState
 from diagnosis.audit import Action, AuditOutcome
-from diagnosis.contracts import Prediction, Review
+from diagnosis.contracts import UNDER_REVIEW, Prediction, Review
 from diagnosis.drift import REVIEWS
-from diagnosis.errors import AuditUnavailable, RegistryError, StoreUnavailable
+from diagnosis.errors import (
+    AuditUnavailable,
+    ModelUnderReview,
+    RegistryError,
+    StoreUnavailable,
+)
 from diagnosis.identity import Role
 from diagnosis.watch import Kind
 from inference_service.loading import LiveModel
+from inference_service.views import OF_A_STOPPED_MODEL
 from tests.fixtures.drift import WINDOW, give_reference, png
-from tests.fixtures.live_service import DISEASE, Live, Start
+from tests.fixtures.live_service import DISEASE, Live, Start, reading_batches
 from tests.inference_service.test_audit import CannotWrite
+from tests.inference_service.test_batches import over, sent
 from tests.inference_service.test_identity import VERSIONS, acting, refused
 
 pytestmark = pytest.mark.xdist_group("film-gate")
@@ -196,6 +203,47 @@ async def test_two_different_people_lift_it_an_engineer_and_a_clinician(watched:
     assert value is not None
     assert value <= (metric(watched, "sightline_drift_limit", statistic="input") or 0)
     assert watched.service.registry.state(DISEASE).live == "1"
+
+
+async def test_readings_that_a_stopped_model_made_say_so_until_it_is_lifted(watched: Live) -> None:
+    (before,) = await send(watched, 1)
+    async with sent(watched, [png(4000)]) as batch, reading_batches(watched):
+        await over(watched, batch)
+
+        async def told() -> set[bool]:
+            """Whether it is said: of the reading by itself, in the list, in the two tables."""
+            one = (await watched.client.get(f"/api/v1/predictions/{before}")).json()
+            page = (await watched.client.get("/api/v1/predictions", params={"limit": 100})).json()
+            summary = f"/api/v1/batches/{batch.id}/summary"
+            (row,) = (await watched.client.get(f"{summary}.json")).json()["rows"]
+            table = (await watched.client.get(f"{summary}.csv")).text.splitlines()
+            assert table[1].split(",")[-2] == ("yes" if row["model_under_review"] else "no")
+            codes = [[n["code"] for n in item["notices"]] for item in (one, *page["items"])]
+            assert all(UNDER_REVIEW not in found[1:] for found in codes)
+            return {row["model_under_review"]} | {UNDER_REVIEW in found for found in codes}
+
+        assert await told() == {False}
+        await drifted(watched)
+        await until_stopped(watched)
+        assert await told() == {True}
+        kept = await watched.service.results.get("default", UUID(before))
+        assert kept is not None
+        assert not kept.model_under_review
+        async with (
+            acting(watched, Role.ENGINEER, sub="u_engineer") as engineer,
+            acting(watched, Role.CLINICIAN, sub="u_clinician") as clinician,
+        ):
+            await engineer.post(LIFT)
+            assert (await clinician.post(LIFT)).json()["live"] == "1"
+
+        async def silent() -> bool:
+            return await told() == {False}
+
+        await watched.until(silent)
+
+
+def test_the_notice_and_the_refusal_have_one_code() -> None:
+    assert ModelUnderReview.code == UNDER_REVIEW == OF_A_STOPPED_MODEL.code
 
 
 async def test_a_stop_is_lifted_with_a_password_of_the_last_two_minutes(watched: Live) -> None:

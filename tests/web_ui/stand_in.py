@@ -42,6 +42,7 @@ from diagnosis.errors import (
     UnknownDisease,
     UnknownPrediction,
 )
+from inference_service.views import OF_A_STOPPED_MODEL
 from tests.web_ui.stand_in_batches import StandInBatches, add_batch_routes
 from tests.web_ui.stand_in_catalogue import CATALOGUE, DEMOS, DIGEST, card
 from tests.web_ui.stand_in_reviews import add_review_routes
@@ -94,6 +95,11 @@ class StandIn:
         if prediction not in self.readings:
             raise UnknownPrediction
         return self.readings[prediction]
+
+    def under_review(self, reading: Prediction) -> None:
+        """Have the model that made a reading be under review."""
+        notices = (OF_A_STOPPED_MODEL, *reading.notices)
+        self.readings[reading.id] = reading.model_copy(update={"notices": notices})
 
     def opened(self, data: bytes) -> Image.Image:
         """The picture of an upload. Raises EmptyFile, NotAnImage."""

@@ -72,8 +72,26 @@ async def test_the_table_has_a_row_a_reading_and_the_warning_in_each(
     assert first["most_probable_class"] == "pneumonia"
     assert float(first["its_probability"]) == pytest.approx(newest.top[0].probability, rel=1e-5)
     assert first["positive"] == "yes"
+    assert {one["model_under_review"] for one in found} == {"no"}
     assert found[1]["not_judged_because"] == "image-gate"
     assert found[1]["its_probability"] == ""
+
+
+async def test_the_table_says_which_readings_a_stopped_model_made_also_to_who_reads_first(
+    client: httpx.AsyncClient, stand_in: StandIn, pages: FastAPI
+) -> None:
+    made(stand_in)
+    stand_in.under_review(made(stand_in, DARK))
+    found = rows(await client.get("/worklist.csv"))
+    assert [one["model_under_review"] for one in found] == ["yes", "no"]
+    context = pages.state.context
+    always = context.settings.model_copy(update={"read_first": "always"})
+    pages.state.context = replace(context, settings=always)
+    shut = rows(await client.get("/worklist.csv"))
+    assert [(one["band"], one["model_under_review"]) for one in shut] == [
+        ("kept_back", "yes"),
+        ("kept_back", "no"),
+    ]
 
 
 async def test_the_table_keeps_the_filters_and_takes_every_page(

@@ -2,9 +2,11 @@
 
 import html
 import re
+from dataclasses import replace
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from tests.fixtures.predictions import make_prediction
 from tests.web_ui.stand_in import StandIn
@@ -193,6 +195,25 @@ async def test_a_model_of_very_many_classes_claims_nothing_of_those_left_out(
 async def test_notices_stand_on_the_reading(client: httpx.AsyncClient) -> None:
     page = await shown(client, MIDDLE)
     assert "older than those the model was trained on" in page
+
+
+async def test_a_reading_of_a_model_under_review_says_so_before_all_else(
+    client: httpx.AsyncClient, stand_in: StandIn, pages: FastAPI
+) -> None:
+    reading = stand_in.read(stand_in.disease("chest_xray_pneumonia"), MIDDLE)
+    stand_in.under_review(reading)
+    text = text_of((await client.get(f"/readings/{reading.id}")).text)
+    says = "The model that made this reading is under review: it was stopped, because"
+    assert text.count(says) == 1
+    assert text.index(says) < text.index("older than those the model was trained on")
+    assert "The answer may be wrong: judge the image without it." in text
+    context = pages.state.context
+    always = context.settings.model_copy(update={"read_first": "always"})
+    pages.state.context = replace(context, settings=always)
+    first = text_of((await client.get(f"/readings/{reading.id}")).text)
+    assert first.index(says) < first.index("What do you see?")
+    # The other notice is told with the answer.
+    assert "older than those the model was trained on" not in first
 
 
 async def test_the_file_name_never_leaves_the_form(

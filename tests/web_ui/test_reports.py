@@ -152,6 +152,19 @@ async def test_a_report_is_an_export_and_holds_no_hint_of_the_patient(
     assert parts[f"{BASE}heatmap"].media_type == "image/png"
 
 
+async def test_a_report_says_that_the_model_is_under_review(
+    client: httpx.AsyncClient, stand_in: StandIn, paper: list[tuple[str, Mapping[str, Part]]]
+) -> None:
+    found = stand_in.read(stand_in.disease("chest_xray_pneumonia"), BRIGHT)
+    stand_in.under_review(found)
+    await client.get(f"/readings/{found.id}/report.pdf")
+    ((document, _),) = paper
+    says = "The model that made this reading is under review: it was stopped, because"
+    assert document.index(says) < document.index("Probabilities")
+    carried = (await client.get(f"/readings/{found.id}.json")).json()
+    assert [one["code"] for one in carried["prediction"]["notices"]] == ["model-under-review"]
+
+
 async def test_what_is_gone_is_said_to_be_gone(
     client: httpx.AsyncClient, stand_in: StandIn, paper: list[tuple[str, Mapping[str, Part]]]
 ) -> None:

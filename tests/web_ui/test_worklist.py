@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from uuid import UUID
 
 import httpx
 import pytest
@@ -63,6 +64,19 @@ async def test_a_row_says_what_was_found_when_and_what_was_said(
     assert "data-local" in page
     thumbnail = await client.get(f"/readings/{reading}/thumbnail")
     assert thumbnail.headers["content-type"] == "image/jpeg"
+
+
+async def test_a_row_of_a_model_under_review_says_so(
+    client: httpx.AsyncClient, stand_in: StandIn
+) -> None:
+    other, reading = made(stand_in, DARK), made(stand_in, BRIGHT)
+    stand_in.under_review(stand_in.readings[UUID(reading)])
+    marked = {
+        one
+        for one in (reading, other)
+        if "Model under review" in (await client.get(f"/worklist?q={one}")).text
+    }
+    assert marked == {reading}
 
 
 @pytest.mark.parametrize(
