@@ -92,7 +92,8 @@ class Worker:
                 for one in others:
                     if one.done():
                         # By a fault. Another process begins anew; what is held here comes there.
-                        return one.result()
+                        one.result()
+                        return
                 self._something_ended.clear()
                 try:
                     found = await self._take()
@@ -107,9 +108,12 @@ class Worker:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(None if self._full else pause):
                             await self._something_ended.wait()
-            await self._end()
+            await self._last_ones()
         finally:
             await end_tasks([*self._reading, *others])
+        # Not before: who renews a lease once more takes back what was just given.
+        with suppress(StoreUnavailable):
+            await self._give_back(list(self._held.values()))
 
     @property
     def _full(self) -> bool:
@@ -274,15 +278,13 @@ class Worker:
             with suppress(StoreUnavailable):
                 await self._work.renew(self._name, list(self._held.values()))
 
-    async def _end(self) -> None:
-        """Let what is at work end, keep what it came to, and give the rest back. Of that some may
-        be kept all the same, where the answer is on its way: that was acknowledged, and nobody
-        gets it again."""
+    async def _last_ones(self) -> None:
+        """Let what is at work end, and keep what it came to, for as long as there is time. The rest
+        is given back. Of that some may be kept all the same, where the answer is on its way: that
+        was acknowledged, and nobody gets it again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 while self._reading:
                     self._something_ended.clear()
                     await self._something_ended.wait()
                 await self._finishing.drained()
-        with suppress(StoreUnavailable):
-            await self._work.release(self._name, list(self._held.values()))

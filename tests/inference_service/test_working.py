@@ -167,7 +167,8 @@ async def test_what_one_worker_cannot_keep_or_read_another_gets(
     """Its own way to the images may be broken. It gives back what it holds, without a try."""
     for module in (finishing, working_module):
         monkeypatch.setattr(module, "PATIENCE", 0.2)
-    live = await start(batch_lease_seconds=1)
+    # Long enough for no lease to end while this machine has other work.
+    live = await start(batch_lease_seconds=3)
     nowhere = tmp_path / "nowhere"
     nowhere.touch()
     queue = live.service.batches
