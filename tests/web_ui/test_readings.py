@@ -205,6 +205,7 @@ async def test_a_reading_of_a_model_under_review_says_so_before_all_else(
     text = text_of((await client.get(f"/readings/{reading.id}")).text)
     says = "The model that made this reading is under review: it was stopped, because"
     assert text.count(says) == 1
+    assert text.index(says) < text.index("probability of Pneumonia")
     assert text.index(says) < text.index("older than those the model was trained on")
     assert "The answer may be wrong: judge the image without it." in text
     context = pages.state.context

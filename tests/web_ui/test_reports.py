@@ -160,7 +160,8 @@ async def test_a_report_says_that_the_model_is_under_review(
     await client.get(f"/readings/{found.id}/report.pdf")
     ((document, _),) = paper
     says = "The model that made this reading is under review: it was stopped, because"
-    assert document.index(says) < document.index("Probabilities")
+    assert document.count(says) == 1
+    assert document.index(says) < document.index("The answer</h2>")
     carried = (await client.get(f"/readings/{found.id}.json")).json()
     assert [one["code"] for one in carried["prediction"]["notices"]] == ["model-under-review"]
 
