@@ -289,13 +289,18 @@ class Drift:
     async def _disagreements(
         self, entries: Sequence[Entry], card: Card, size: int, since: datetime | None
     ) -> tuple[list[bool], int]:
-        """Of the first so many reviewed readings, whether the newest review disagrees."""
+        """Of the first so many reviewed readings, whether the newest review disagrees. As above,
+        one that was made before a stop was lifted does not count, whenever it is reviewed: who
+        looks at those days again does not stop the version for them again."""
         found: dict[str, bool] = {}
         for place, entry in enumerate(entries, start=1):
             if entry.version != card.version or entry.id.hex in found:
                 continue
+            reading = await self._reading(entry)
+            if reading is None or _before(reading, since):
+                continue
             said = await self._reviews(entry)
-            if said and not _before(said[-1], since):
+            if said:
                 found[entry.id.hex] = said[-1].verdict != "agree"
             if len(found) == size:
                 return list(found.values()), place
@@ -360,7 +365,7 @@ def _no_opinions(said: Sequence[Review]) -> list[Review]:
     return [one for one in said if one.kind == "review"]
 
 
-def _before(one: Prediction | Review, since: datetime | None) -> bool:
+def _before(one: Prediction, since: datetime | None) -> bool:
     return since is not None and one.created_at < since
 
 
