@@ -267,7 +267,8 @@ class MemoryQueue:
             kept = self._kept.get((one.batch.unit, one.batch.id))
             if kept is not None and one.entry in kept.held:
                 held = kept.held[one.entry]
-                held.worker, held.at, held.times = worker, float("-inf"), 0
+                held.worker, held.at = worker, float("-inf")
+                held.times = max(0, one.item.tries - 1)
 
     async def finish(self, finished: Sequence[Finished]) -> tuple[bool, ...]:
         made: list[bool] = []

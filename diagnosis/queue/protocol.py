@@ -189,8 +189,8 @@ class Work(Protocol):
         """Begin the lease of files anew."""
 
     async def release(self, worker: str, taken: Sequence[Taken]) -> None:
-        """Give files back that were not begun; whoever takes over next has them, and this was no
-        try."""
+        """Give files back that came to nothing here; whoever takes over next has them. This was no
+        try; those before it, which ended their workers, count still."""
 
     async def finish(self, finished: Sequence[Finished]) -> tuple[bool, ...]:
         """Keep what became of files; of each, whether it was this call that did.

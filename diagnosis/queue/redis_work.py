@@ -91,8 +91,11 @@ class RedisWork:
         await self._claim_again(worker, taken)
 
     async def release(self, worker: str, taken: Sequence[Taken]) -> None:
-        # As if its lease had ended long ago, and one try less.
-        await self._claim_again(worker, taken, idle=_LONG_AGO_MS, times=0)
+        # As if its lease had ended long ago, and one try less; those that ended workers count on.
+        for tries in {one.item.tries for one in taken}:
+            those = [one for one in taken if one.item.tries == tries]
+            times = max(0, tries - 1)
+            await self._claim_again(worker, those, idle=_LONG_AGO_MS, times=times)
 
     async def _claim_again(
         self,

@@ -170,13 +170,17 @@ async def test_what_came_before_a_batch_was_closed_may_be_sent_again(queue: Queu
     assert len(await queue.items(batch)) == 1
 
 
-async def test_what_is_given_back_is_taken_at_once_and_was_no_try(queue: Queue) -> None:
+@pytest.mark.parametrize("tries", [1, MOST_TRIES])
+async def test_what_is_given_back_is_taken_at_once_and_was_no_try(queue: Queue, tries: int) -> None:
     await queue.make(items=1)
-    for turn in range(MOST_TRIES + 2):
-        (taken,) = await (queue.claim("a") if turn == 0 else queue.reclaim("a", HOUR))
-        assert taken.item.tries == 1
+    (taken,) = await queue.claim("a")
+    # Those that ended their workers count on, or it would end more of them.
+    for _ in range(1, tries):
+        (taken,) = await queue.reclaim("a")
+    for _ in range(MOST_TRIES + 2):
+        assert taken.item.tries == tries
         await queue.work.release("a", [taken])
-    assert len(await queue.reclaim("b", HOUR)) == 1
+        (taken,) = await queue.reclaim("b", HOUR)
     assert await queue.reclaim("c", HOUR) == ()
 
 
