@@ -27,11 +27,17 @@ def measured(settings: Settings) -> Iterator[Measure]:
 
 
 @contextmanager
-def shown(settings: Settings) -> Iterator[TrainingMetrics | None]:
+def shown(
+    settings: Settings, without: Callable[[str], None] | None = None
+) -> Iterator[TrainingMetrics | None]:
     """Answer `/metrics` on the port of the settings while the block runs; without one, nothing.
 
+    Args:
+        settings: with the port.
+        without: told why nothing is shown where the port cannot be listened on.
+
     Raises:
-        TrainerRefused: the port cannot be listened on.
+        TrainerRefused: it cannot, and nobody is to be told so.
     """
     if settings.metrics_port is None:
         yield None
@@ -44,10 +50,14 @@ def shown(settings: Settings) -> Iterator[TrainingMetrics | None]:
                 settings.metrics_port, settings.metrics_address, metrics.registry
             )
         except OSError as error:
-            raise TrainerRefused(
-                f"Metrics cannot be shown on port {settings.metrics_port}: {error.strerror}."
-                " Set another SIGHTLINE_TRAINER_METRICS_PORT, or none."
-            ) from error
+            reason = f"Metrics cannot be shown on port {settings.metrics_port}: {error.strerror}."
+            if without is None:
+                raise TrainerRefused(
+                    f"{reason} Set another SIGHTLINE_TRAINER_METRICS_PORT, or none."
+                ) from error
+            without(reason)
+            yield None
+            return
         ending.callback(thread.join)
         ending.callback(server.server_close)
         ending.callback(server.shutdown)

@@ -101,7 +101,8 @@ def infer(asked: Asked, settings: Settings, watcher: Watcher, log: Log) -> Ran:
     with (
         opened(folder, _request(asked, artifact)) as journal,
         Poster(settings.redis_url.get_secret_value(), settings.redis_ca_file, log=log) as poster,
-        shown(settings) as metrics,
+        # Readings do not wait for a port, which a training on this machine may have.
+        shown(settings, log) as metrics,
     ):
         poster.ping()
         left = _left(journal, names, retry_failed=asked.retry_failed)

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -132,6 +133,20 @@ async def test_what_it_posts_is_shown_while_it_runs_and_told_to_the_services(
         "accepted": 1, "reading": GOOD, "failed": BROKEN, "done": 1,
     }  # fmt: skip
     assert {one.id for one in told if one.id} == {one.id for one in found}
+
+
+async def test_a_port_for_metrics_that_is_taken_keeps_no_reading_from_being_made(
+    films: Path, unit: str, settings: Settings, watcher: Silent, results: RedisResults
+) -> None:
+    """A training on the same machine shows its own there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        beside = settings.model_copy(update={"metrics_port": port})
+        await asyncio.to_thread(run, asked(films, unit), beside, watcher)
+    assert len(await readings(results, unit)) == GOOD
+    assert any(f"port {port}" in line for line in watcher.said)
 
 
 async def test_the_answers_are_those_of_the_evaluation(
