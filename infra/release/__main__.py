@@ -114,6 +114,9 @@ def _images(start: Path, version: str, *, trainer: bool) -> int:
     except subprocess.CalledProcessError as failed:
         say(f"no images: {' '.join(map(str, failed.cmd))} failed")
         return 1
+    except OSError as failed:
+        say(f"no images: {failed.strerror}")
+        return 1
     return 0
 
 

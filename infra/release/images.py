@@ -62,17 +62,24 @@ class Images:
         Beside the file lie its SHA-256 and, as `NAME.json`, the ids.
 
         Raises:
-            subprocess.CalledProcessError: one is not there, or the disk is full.
+            subprocess.CalledProcessError: one is not there.
+            OSError: the disk is full. Of a file that is not whole nothing stays.
         """
         ids = {name: self._said("image", "inspect", "-f", "{{.Id}}", name) for name in names}
         command = ["docker", "save", *names]
-        with (
-            subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE) as saved,
-            into.open("wb") as raw,
-            gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed,
-        ):
-            assert saved.stdout is not None
-            shutil.copyfileobj(saved.stdout, packed, _CHUNK)
+        try:
+            with (
+                subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE) as saved,
+                into.open("wb") as raw,
+                gzip.GzipFile(
+                    filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0
+                ) as packed,
+            ):
+                assert saved.stdout is not None
+                shutil.copyfileobj(saved.stdout, packed, _CHUNK)
+        except OSError:
+            into.unlink(missing_ok=True)
+            raise
         if saved.returncode != 0:
             into.unlink()
             raise subprocess.CalledProcessError(saved.returncode, command)

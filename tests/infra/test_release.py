@@ -173,6 +173,22 @@ def test_where_no_images_can_be_made_the_reason_is_told(
     assert images.none_because() == "docker is not installed"
 
 
+def test_images_that_the_disk_has_no_room_for_leave_no_file(tmp_path: Path) -> None:
+    engine = tmp_path / "bin" / "docker"
+    engine.parent.mkdir()
+    engine.write_text(
+        '#!/bin/sh\n[ "$1" = save ] || exec echo sha256:1\nhead -c 9000000 /dev/urandom\n'
+    )
+    engine.chmod(0o755)
+    file = tmp_path / "images.tar.gz"
+    path = {"PATH": f"{engine.parent}:{os.environ['PATH']}"}
+    made = images.Images(tmp_path, "1", os.environ | path)
+    file.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        made.save(["an/image"], file)
+    assert [one.name for one in tmp_path.iterdir()] == ["bin"]
+
+
 def test_the_compose_file_finds_what_it_takes_along_in_the_bundle() -> None:
     """Beside it, by the paths that it names."""
     text = (ROOT / "docker-compose.yml").read_text()
