@@ -51,10 +51,9 @@ READ = f"/api/v1/diseases/{DISEASE}/predictions"
 def house(stack: Stack, film: bytes) -> Iterator[Watched]:
     """The stack, watched, with a training beside it, after everything has happened once."""
     folder = Path(tempfile.mkdtemp(prefix="boards-"))
-    port = free_port()
     try:
         with (
-            training(folder / "training", port),
+            training(folder / "training") as port,
             watched(stack, folder, short=False, more={"trainer": port}) as one,
         ):
             one.until(lambda: figures(one, "sightline_training_loss"), "it trains", most=400)
@@ -69,8 +68,8 @@ def house(stack: Stack, film: bytes) -> Iterator[Watched]:
 
 
 @contextmanager
-def training(folder: Path, port: int) -> Iterator[None]:
-    """`trainer train` on made images, for longer than the test."""
+def training(folder: Path) -> Iterator[int]:
+    """`trainer train` on made images, for longer than the test; the port of its metrics."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for split, name in product(("train", "val", "test"), ("NORMAL", "PNEUMONIA")):
@@ -83,17 +82,32 @@ def training(folder: Path, port: int) -> Iterator[None]:
         *("train", DISEASE, "--data", folder / "films", "--recipe", "cnn5", "--laptop"),
         *("--epochs", "1000", "--licence", "Made for tests; CC0-1.0", "--out", folder / "run"),
     ]
-    environment = os.environ | {
-        "SIGHTLINE_TRAINER_METRICS_PORT": str(port),
-        "SIGHTLINE_TRAINER_CACHE_DIR": str(folder / "cache"),
-    }
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen([*map(str, command)], env=environment, stdout=log, stderr=log)
+    environment = os.environ | {"SIGHTLINE_TRAINER_CACHE_DIR": str(folder / "cache")}
+    for _ in range(3):
+        # It listens seconds later, and then somebody else may.
+        port = free_port()
+        told = environment | {"SIGHTLINE_TRAINER_METRICS_PORT": str(port)}
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen([*map(str, command)], env=told, stdout=log, stderr=log)
         try:
-            yield
+            if listens(process, port):
+                yield port
+                return
         finally:
             process.kill()
             process.wait(10)
+    pytest.fail(f"it does not train: {(folder / 'log').read_text()[-2000:]}")
+
+
+def listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Whether a process answers on a port, in the end."""
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(httpx.HTTPError):
+            if "sightline_training" in httpx.get(f"http://127.0.0.1:{port}/metrics").text:
+                return True
+        time.sleep(0.5)
+    return False
 
 
 def drive(house: Watched, film: bytes) -> None:
