@@ -8,8 +8,8 @@ because all of it may have happened.
 How long? Images for `PATIENCE`: then their files are given back, because another machine may be
 able to keep them. Readings without an end: whether they are kept, and whose a file is, only Redis
 knows, so while it is away nobody else can do more. No more piles up meanwhile than a worker holds,
-which is eight files a thread; and a worker that is told to stop does not wait for it
-(`working.Worker`).
+which is eight files a thread, and a few that are kept and wait for the last step; and a worker that
+is told to stop does not wait for it (`working.Worker`).
 """
 
 import asyncio
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 #: Files of which what they came to is kept in one step.
 _AT_ONCE = 32
+#: Files that are kept and wait to be seen to, with their images in memory. Where that takes longer
+#: than the two steps before it, those wait for it.
+_UNTIDY = 2 * _AT_ONCE
 #: So many are worth a step at once; fewer wait for company, and an answer may be that late.
 _COMPANY, _COMPANY_SECONDS = 4, 0.05
 #: How long it is waited where something does not answer, at first and at most.
@@ -77,7 +80,7 @@ class Finishing:
         self._work, self._kept, self._give_back = work, kept, give_back
         self._made: asyncio.Queue[Made] = asyncio.Queue()
         self._put: asyncio.Queue[Made] = asyncio.Queue()
-        self._finished: asyncio.Queue[tuple[Made, bool, float]] = asyncio.Queue()
+        self._finished: asyncio.Queue[tuple[Made, bool, float]] = asyncio.Queue(_UNTIDY)
 
     def add(self, made: Made) -> None:
         """Keep it, soon."""
@@ -127,7 +130,8 @@ class Finishing:
             ours = await _patiently(partial(self._work.finish, finished))
             seconds = time.perf_counter() - began
             for one, was in zip(group, ours, strict=True):
-                self._finished.put_nowait((one, was, seconds))
+                # It counts as held until then, so that no more are read meanwhile.
+                await self._finished.put((one, was, seconds))
                 self._kept(one.taken)
 
     async def _keep_tidying(self) -> None:

@@ -156,6 +156,36 @@ async def test_a_worker_that_waits_for_a_store_stops_in_time_and_loses_nothing(
         assert len(await readings(live, batch)) == len(files)
 
 
+async def test_what_is_kept_does_not_pile_up_before_it_is_seen_to(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their images are in memory until then; a bucket may be slow at what comes last."""
+    monkeypatch.setattr(finishing, "_AT_ONCE", 2)
+    monkeypatch.setattr(finishing, "_UNTIDY", 4)
+    service, queue = live.service, live.service.batches
+    assert isinstance(queue, MemoryQueue)
+    sick = Service(
+        service.settings, service.results, service.audit, shared_nursery(), queue, service.watch
+    )
+    put_again, goes_on = sick.pipeline.put_again, asyncio.Event()
+
+    async def put_again_late(kept: Sequence[tuple[Prediction, Files]]) -> None:
+        await goes_on.wait()
+        await put_again(kept)
+
+    sick.pipeline.put_again = put_again_late  # type: ignore[method-assign]
+    files = [picture_of(seed) for seed in range(30)]
+    async with sent(live, files) as batch:
+        async with working(sick, queue) as worker:
+            await live.until(worker._finishing._finished.full)
+            await asyncio.sleep(1)
+            # Two are seen to, four wait for that, and of two more it is just known.
+            assert (await queue.get("default", batch.id)).counts.done <= 8
+            goes_on.set()
+            done = await over(live, batch)
+        assert done.counts.done == len(files)
+
+
 def _any(_: Batch) -> bool:
     return True
 
