@@ -211,12 +211,12 @@ class Drift:
                 if not await self._advance(kind, card, reference, state):
                     break
         standing = _parsed(await self._watch.standing(disease), card, state)
-        if not standing.values:
-            self._metrics.forget_drift(disease)
+        waiting = await self._watch.waiting("readings", disease)
+        # What is shown may be of the version before, at which nobody may have looked since.
+        self._metrics.forget_drift(disease)
         for name, value in standing.values.items():
             self._metrics.drift.labels(disease, name).set(value)
             self._metrics.drift_limit.labels(disease, name).set(standing.limits[name])
-        waiting = await self._watch.waiting("readings", disease)
         self._metrics.drift_images.labels(disease).set(waiting)
         past = standing.past(reference.persisted)
         if past and self._stops:
