@@ -116,8 +116,9 @@ class VersionUnderReview(Wire):
     """The roles of which somebody has still to agree, each another person."""
     agreed: int
     """How many people have agreed so far, whose consent has not lapsed."""
-    agreed_until: datetime | None
-    """Until when that stands: it lapses after seven days. Null where nobody has agreed."""
+    agreed_until: datetime | None = None
+    """Until when that stands: it lapses after seven days. Null where nobody has agreed, and where a
+    service of before this release answers."""
 
 
 class VersionList(Wire):

@@ -210,3 +210,12 @@ def test_a_problem_is_what_the_rfc_says() -> None:
         remedy="Choose the image again.",
     )
     assert set(problem.model_dump()) >= {"type", "title", "status", "detail"}
+
+
+def test_what_an_older_service_says_of_a_version_under_review_is_understood() -> None:
+    """While a release is brought in, new pages ask old services."""
+    said = {
+        "version": "1", "since": "2026-11-26T10:00:00Z", "past": ["input"],
+        "wanted": ["engineer", "clinician"], "agreed": 0,
+    }  # fmt: skip
+    assert contracts.VersionUnderReview.model_validate(said).agreed_until is None
