@@ -291,7 +291,7 @@ class Instance:
         self.exporter(
             "redis",
             {
-                "ARGS": "-web.listen-address=127.0.0.1:9121",
+                "ARGS": "-web.listen-address=127.0.0.1:9121 -set-client-name=false",
                 "REDIS_ADDR": f"rediss://{redis['host']}:{redis['port']}",
                 "REDIS_USER": f"{redis['prefix']}exporter",
                 "REDIS_PASSWORD": self.secrets.get("redis/exporter"),

@@ -247,6 +247,7 @@ def watched(
             f"-web.listen-address=127.0.0.1:{ports.redis}",
             f"-redis.addr=unix://{places.redis_socket}",
             "-redis.user=exporter",
+            "-set-client-name=false",
         ),
         "prometheus-nginx-exporter": (
             f"-web.listen-address=127.0.0.1:{ports.nginx}",
