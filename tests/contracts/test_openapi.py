@@ -8,6 +8,10 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
+
+# Now: loaded later, pytest parses it while a service's threads compile their own, and the parser of
+# CPython 3.11 may then fail (gh-106905).
+import schemathesis.specs.openapi.schemas
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance

@@ -13,6 +13,10 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
+
+# Now: loaded later, pytest parses it while a service's threads compile their own, and the parser of
+# CPython 3.11 may then fail (gh-106905).
+import schemathesis.specs.openapi.schemas
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import booleans
 from schemathesis import Case
