@@ -8,14 +8,11 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-
-# Now: loaded later, pytest parses it while a service's threads compile their own, and the parser of
-# CPython 3.11 may then fail (gh-106905).
-import schemathesis.specs.openapi.schemas
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
+import tests.fixtures.describing  # noqa: F401
 from diagnosis import errors
 from diagnosis.audit import MemoryAudit
 from diagnosis.errors import SightlineError

@@ -13,14 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-
-# Now: loaded later, pytest parses it while a service's threads compile their own, and the parser of
-# CPython 3.11 may then fail (gh-106905).
-import schemathesis.specs.openapi.schemas
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import booleans
 from schemathesis import Case
 
+import tests.fixtures.describing  # noqa: F401
 from diagnosis.audit import MemoryAudit
 from diagnosis.identity import Role
 from diagnosis.queue import MemoryQueue

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from pydantic import SecretStr
 from schemathesis import Case
 
+import tests.fixtures.describing  # noqa: F401
 from diagnosis.audit import MemoryAudit
 from diagnosis.identity import Role
 from gateway.identity import people
