@@ -193,8 +193,8 @@ async def test_a_batch_goes_on_where_it_stopped(
         await asyncio.to_thread(run, asked(films, unit), settings, watcher)
     first = await readings(results, unit)
     done, torn_off = calls
-    assert done < len(first) + BROKEN
-    assert len(first) <= done + torn_off
+    # What was torn off is in Redis already; the files that cannot be read have no reading.
+    assert done + torn_off - BROKEN <= len(first) <= done + torn_off
     monkeypatch.setattr(Journal, "add", add)
     read = _count_reads(monkeypatch)
     again = Silent()
