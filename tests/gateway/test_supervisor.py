@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,7 @@ def started(one):
     # With `ready` among the names, as when readings can be made.
     if any(spec.name == "ready" for spec in specs):
         one.ready()
+        (folder / "ready.set").touch()
 
 supervisor = Supervisor(specs, started)
 supervisor.loop()
@@ -54,8 +55,11 @@ print("first:", supervisor.first_to_stop, "status:", supervisor.returncode, flus
 
 class Driven:
     def __init__(self, folder: Path, *specs: str) -> None:
-        self.folder = folder
-        self.names = [spec.partition("=")[0] for spec in specs]
+        names = [spec.partition("=")[0] for spec in specs]
+        self._signs = [folder / f"{name}.up" for name in names]
+        if "ready" in names:
+            # Later than the last process is up: an end before it stops all.
+            self._signs.append(folder / "ready.set")
         self.process = subprocess.Popen(
             [sys.executable, "-c", DRIVER, folder, *specs],
             stdout=subprocess.PIPE,
@@ -65,13 +69,16 @@ class Driven:
 
     def await_up(self) -> None:
         deadline = time.monotonic() + 10
-        while not all((self.folder / f"{name}.up").exists() for name in self.names):
+        while not all(sign.exists() for sign in self._signs):
             assert time.monotonic() < deadline, "the processes did not start"
             time.sleep(0.02)
 
     def finish(self) -> str:
         output, _ = self.process.communicate(timeout=20)
         return output
+
+
+Drive = Callable[..., Driven]
 
 
 @pytest.fixture
@@ -81,8 +88,23 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     assert end_leftovers(tmp_path) == []
 
 
-def test_one_that_ends_by_itself_is_started_again(folder: Path) -> None:
-    driven = Driven(folder, "store=60", "ready=60")
+@pytest.fixture
+def drive(folder: Path) -> Iterator[Drive]:
+    """Starts a supervisor of processes by their names and seconds; ended where a test fails."""
+    begun: list[Driven] = []
+
+    def begin(*specs: str) -> Driven:
+        begun.append(Driven(folder, *specs))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        with one.process as process:
+            process.kill()
+
+
+def test_one_that_ends_by_itself_is_started_again(folder: Path, drive: Drive) -> None:
+    driven = drive("store=60", "ready=60")
     driven.await_up()
     first = int((folder / "store.up").read_text())
     os.kill(first, signal.SIGKILL)
@@ -100,9 +122,9 @@ def test_one_that_ends_by_itself_is_started_again(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of an end in time")
-def test_what_a_killed_one_left_behind_ends_with_it(folder: Path) -> None:
+def test_what_a_killed_one_left_behind_ends_with_it(folder: Path, drive: Drive) -> None:
     """As Nginx' workers would: they keep the port, and the output by which its end is noticed."""
-    driven = Driven(folder, "forking=60", "ready=60")
+    driven = drive("forking=60", "ready=60")
     driven.await_up()
     first = int((folder / "forking.up").read_text())
     os.kill(first, signal.SIGKILL)
@@ -116,11 +138,13 @@ def test_what_a_killed_one_left_behind_ends_with_it(folder: Path) -> None:
     assert driven.finish().count("hello from forking") == 2
 
 
-def test_one_that_ends_again_and_again_is_started_later_each_time(folder: Path) -> None:
+def test_one_that_ends_again_and_again_is_started_later_each_time(
+    folder: Path, drive: Drive
+) -> None:
     """The disk may be full for a while: nobody has to be there when it is not any more."""
-    driven = Driven(folder, "store=60", "ready=60", "short=0.1")
+    driven = drive("store=60", "ready=60", "short=0.4")
     driven.await_up()
-    starts = []
+    starts: list[int] = []
     while len(starts) < 5:
         started = (folder / "short.up").stat().st_mtime_ns
         if started not in starts:
@@ -138,8 +162,8 @@ def test_one_that_ends_again_and_again_is_started_later_each_time(folder: Path) 
     assert "first: None" in output
 
 
-def test_one_that_cannot_run_stops_all_and_is_named(folder: Path) -> None:
-    driven = Driven(folder, "store=60", "short=0.5", "door=60")
+def test_one_that_cannot_run_stops_all_and_is_named(folder: Path, drive: Drive) -> None:
+    driven = drive("store=60", "short=0.5", "door=60")
     output = driven.finish()
     assert "hello from store" in output
     assert "all started" in output
@@ -148,8 +172,8 @@ def test_one_that_cannot_run_stops_all_and_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all_in_order(folder: Path, number: signal.Signals) -> None:
-    driven = Driven(folder, "store=60", "service=60", "door=60")
+def test_a_signal_stops_all_in_order(folder: Path, drive: Drive, number: signal.Signals) -> None:
+    driven = drive("store=60", "service=60", "door=60")
     driven.await_up()
     os.killpg(driven.process.pid, number)
     assert "first: None" in driven.finish()
@@ -157,16 +181,16 @@ def test_a_signal_stops_all_in_order(folder: Path, number: signal.Signals) -> No
 
 
 @pytest.mark.parametrize("seconds", [0.25, 0.35, 0.45, 0.6])
-def test_a_signal_while_starting_leaves_nothing(folder: Path, seconds: float) -> None:
-    driven = Driven(folder, "store=60", "service=60", "door=60")
+def test_a_signal_while_starting_leaves_nothing(drive: Drive, seconds: float) -> None:
+    driven = drive("store=60", "service=60", "door=60")
     time.sleep(seconds)
     os.killpg(driven.process.pid, signal.SIGINT)
     driven.finish()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a process to its parent")
-def test_a_killed_supervisor_leaves_nothing(folder: Path) -> None:
-    driven = Driven(folder, "store=60", "door=60")
+def test_a_killed_supervisor_leaves_nothing(folder: Path, drive: Drive) -> None:
+    driven = drive("store=60", "door=60")
     driven.await_up()
     driven.process.kill()
     driven.finish()
