@@ -215,10 +215,10 @@ def test_a_png_that_inflates_to_more_than_its_pixels_is_a_bomb() -> None:
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0))
     picture, bomb = bytes(64 * 65), bytes(200_000_000)
     pixels = png_chunk(b"IDAT", zlib.compress(picture + bomb, 1))
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(errors.DecompressionBomb, match="more data than pixels"):
         read_image(b"\x89PNG\r\n\x1a\n" + header + pixels + png_chunk(b"IEND", b""))
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def test_a_png_of_countless_chunks_is_given_up_at_once() -> None:

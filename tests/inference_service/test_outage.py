@@ -14,6 +14,7 @@ from diagnosis.errors import StoreUnavailable
 from diagnosis.results import MemoryResults, connect
 from inference_service import pipeline
 from tests.fixtures.live_service import DISEASE, Live, Start
+from tests.fixtures.patience import AT_ONCE
 from tests.fixtures.redis import RedisServer
 from tests.inference_service.pictures import BRIGHT, DARK, picture, png
 
@@ -42,7 +43,7 @@ async def test_readings_survive_redis_and_wait_for_it(
         answer = await request
         assert (answer.status_code, answer.json()["code"]) == (503, "store-unavailable")
         assert int(answer.headers["retry-after"]) > 0
-        assert time.perf_counter() - began < 2.5
+        assert time.perf_counter() - began < AT_ONCE
     ready = await live.client.get("/readyz")
     assert ready.status_code == 503
     assert "Redis" in ready.json()["reasons"][0]
@@ -143,7 +144,7 @@ async def test_more_than_may_wait_are_refused_at_once(
     refused = await live.read(BRIGHT)
     assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
     assert refused.headers["retry-after"] == "2"
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < AT_ONCE
     held.go.set()
     assert [one.status_code for one in await asyncio.gather(*waiting)] == [201, 201, 201]
     assert (await live.read(BRIGHT)).status_code == 201
