@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from diagnosis.process import settle
+
 pytest_plugins = [
     "tests.fixtures.artifacts",
     "tests.fixtures.bucket",
@@ -49,6 +51,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         for option, (name, verb) in _LEFT_OUT.items()
         if not config.getoption(option)
     ]
+
+
+def pytest_collection_finish() -> None:
+    """All tests and what they import stay to the end. A collection of garbage that goes through
+    them takes a second on a busy machine, as long as the services wait for a Redis to connect."""
+    settle()
 
 
 @pytest.hookimpl(wrapper=True)
