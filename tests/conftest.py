@@ -11,6 +11,7 @@ from diagnosis.process import settle
 pytest_plugins = [
     "tests.fixtures.artifacts",
     "tests.fixtures.bucket",
+    "tests.fixtures.logs",
     "tests.fixtures.redis",
     "tests.fixtures.stack",
 ]

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ import pytest
 import structlog
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from diagnosis.contracts import Band, Verdict
 from diagnosis.gate import look, statistics
@@ -33,21 +33,6 @@ PATIENT = "jane-doe-1970"
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics("inference_service")
-
-
-@pytest.fixture
-def clean_logging() -> Iterator[None]:
-    """Logging is the process's own: put it back as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    access = logging.getLogger("uvicorn.access")
-    client = logging.getLogger("httpx")
-    disabled, client_level = access.disabled, client.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    access.disabled = disabled
-    client.setLevel(client_level)
-    structlog.reset_defaults()
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -205,7 +190,6 @@ def test_what_a_label_may_say_is_of_metrics_that_exist() -> None:
     assert set(LABELS["sightline_input_statistic", "statistic"]) == set(seen)
 
 
-@pytest.mark.usefixtures("clean_logging")
 def test_a_log_line_is_one_json_object_and_names_no_address(
     metrics: Metrics, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,7 +205,17 @@ def test_a_log_line_is_one_json_object_and_names_no_address(
     assert PATIENT not in json.dumps(lines)
 
 
-@pytest.mark.usefixtures("clean_logging")
+def test_what_was_logged_first_while_it_was_configured_can_be_captured_later() -> None:
+    """As by a command that one test runs, of a module that another test listens to."""
+    log = structlog.get_logger("first here")
+    configure_logging()
+    log.info("kept")
+    structlog.reset_defaults()
+    with capture_logs() as logs:
+        log.info("said")
+    assert [one["event"] for one in logs] == ["said"]
+
+
 def test_libraries_that_log_addresses_are_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("DEBUG")
     logging.getLogger("uvicorn.access").warning(PATIENT)
