@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 
 from diagnosis.contracts import Prediction, new_prediction_id
 from diagnosis.errors import InvalidRequest, StoreUnavailable
+from diagnosis.redis_connection import DEADLINE
 from diagnosis.results import MemoryResults, RedisResults, ResultStore, connect
 from gateway.servers import packaged_valkey
-from tests.fixtures.patience import AT_ONCE
 from tests.fixtures.predictions import make_prediction
 from tests.fixtures.redis import RedisServer
 
@@ -428,7 +428,7 @@ async def test_readings_survive_a_power_cut(start_redis: Callable[..., RedisServ
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="redis: "):
             await operation
-        assert time.monotonic() - began < AT_ONCE
+        assert time.monotonic() - began < 2 * DEADLINE
     server.start()
     # The same store: nobody had to connect again.
     assert await store.list("default", limit=10) == ((reading,), None)
@@ -451,7 +451,7 @@ async def test_a_redis_that_hangs_is_given_up_in_time_and_found_again(
             return_exceptions=True,
         )
         assert all(isinstance(answer, StoreUnavailable) for answer in answers)
-        assert time.monotonic() - began < AT_ONCE
+        assert time.monotonic() - began < 2 * DEADLINE
     finally:
         server.thaw()
     assert await used.get("default", reading.id) == reading
